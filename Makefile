@@ -1,0 +1,54 @@
+# Two commands are enough: `make book` builds the site, `make test` proves it. `make help` lists the rest.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# A newer list of packages, or a newer package definition, makes the environment again.
+LOCK := requirements.txt constraints.txt pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help book test check lab bench tidy constraints clean
+
+help: ## list these commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.venv/.reader: $(LOCK)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -r requirements.txt -c constraints.txt
+	@touch $@
+
+.venv/.dev: .venv/.reader requirements-dev.txt
+	$(BIN)/python -m pip install -r requirements-dev.txt -c constraints.txt
+	@touch $@
+
+book: .venv/.reader ## execute every chapter and build the site into _build/html
+	$(BIN)/python tools/build.py
+
+test: .venv/.dev book ## lint, types, then every test, the built pages included
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+check: .venv/.dev ## the quick loop: lint, types, unit tests (no book, no browser)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -m "not site and not slow"
+
+lab: .venv/.reader ## open the chapters in JupyterLab
+	$(BIN)/jupyter lab --notebook-dir=book
+
+bench: .venv/.dev ## time one epoch: our loop, the DataLoader loop, the machine's limit
+	$(BIN)/python tools/bench.py
+
+tidy: .venv/.dev ## strip outputs, name new cells, format code
+	$(BIN)/python tools/notebooks.py tidy
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+constraints: .venv/.dev ## pin again what the requirements pull in
+	$(BIN)/python tools/constraints.py
+
+clean: ## remove the built site and the execution cache (keeps .venv)
+	rm -rf _build

@@ -1,0 +1,359 @@
+"""The built site, as a reader's browser sees it: by http and by file, light and dark, on a phone.
+
+The pages are loaded in one Chromium. Where none is installed, or the book is not built, the tests
+are skipped with the reason; in CI that is a failure.
+"""
+
+import functools
+import http.server
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
+from urllib.parse import unquote, urlsplit
+
+import book_extension
+import notebooks
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+SITE = ROOT / "_build" / "html"
+PAGES = [*notebooks.toc_entries(ROOT), "genindex", "search"]
+CHAPTERS = [str(c.path.relative_to(ROOT).with_suffix("")) for c in notebooks.chapters(ROOT)]
+DESKTOP = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
+NARROW_WIDTHS = (390, 320)
+CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+SETTLE = """async () => {
+    if (document.readyState !== "complete")
+        await new Promise(done => window.addEventListener("load", done));
+    if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
+    await document.fonts.ready;
+    await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+}"""
+MATHEMATICS = """() => ({
+    written: document.querySelectorAll(".math").length,
+    bare: [...document.querySelectorAll(".math")]
+        .filter(m => !m.querySelector("mjx-container")).map(m => m.textContent.slice(0, 60)),
+    errors: [...document.querySelectorAll("mjx-merror")]
+        .map(m => m.title || m.dataset.mjxError || m.textContent),
+    fonts: [...document.fonts].filter(f => f.status === "error")
+        .map(f => f.family),
+})"""
+FIGURES = """() => ({
+    broken: [...document.images].filter(i => i.checkVisibility() && i.complete && !i.naturalWidth)
+        .map(i => i.src),
+    bare: [...document.querySelectorAll(".cell_output img")].filter(i =>
+        !i.alt.trim() || !(i.closest("figure") && i.closest("figure").querySelector("figcaption")))
+        .map(i => i.src),
+    dead: document.querySelectorAll("script[type*='widget-view']").length,
+    failed: [...document.querySelectorAll(".output.traceback, .output.stderr")]
+        .map(o => o.textContent.slice(0, 200)),
+})"""
+OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+# Preloading would fetch style sheets by addresses that do not exist, and log an error for each.
+AXE = """async () => (await axe.run(document, {preload: false, resultTypes: ["violations"]}))
+    .violations.map(v => `${v.id}: ${v.help}\\n    ` +
+        v.nodes.map(n => n.html.slice(0, 160)).join("\\n    "))"""
+
+
+def unavailable(reason: str) -> NoReturn:
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    if not (SITE / "index.html").exists() or not (ROOT / "_build" / ".built-from").exists():
+        unavailable("The book is not built, or its last build failed: run `make book`.")
+    return SITE
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: Any) -> None:
+        """Keep the report of the tests free of one line for each request."""
+
+
+@pytest.fixture(scope="session")
+def base(site: Path) -> Iterator[str]:
+    handler = functools.partial(Handler, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    program = next((found for name in names if (found := shutil.which(name))), None)
+    if program is None:
+        unavailable("No Chromium on PATH: `apt-get install chromium`, or install Google Chrome.")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
+        yield chromium
+        chromium.close()
+
+
+class Visit:
+    """A browser tab, and what went wrong in it."""
+
+    def __init__(self, page: Page, home: str) -> None:
+        self.page = page
+        self.home = home
+        self.problems: list[str] = []
+        page.on("request", lambda request: self.note_request(request.url))
+        page.on("response", lambda reply: self.note_status(reply.status, reply.url))
+        page.on("console", lambda message: self.note_message(message.type, message.text))
+        page.on("pageerror", lambda error: self.problems.append(f"script error: {error}"))
+
+    def note_request(self, url: str) -> None:
+        if not url.startswith((self.home, "data:", "blob:")):
+            self.problems.append(f"request to another host: {url}")
+
+    def note_status(self, status: int, url: str) -> None:
+        if status >= 400:
+            self.problems.append(f"status {status}: {url}")
+
+    def note_message(self, kind: str, text: str) -> None:
+        if kind == "error":
+            self.problems.append(f"console error: {text}")
+
+    def open(self, path: str) -> None:
+        self.page.goto(self.home + path)
+        self.page.evaluate(SETTLE)
+
+
+@pytest.fixture
+def tab(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page(viewport=DESKTOP, reduced_motion="reduce", color_scheme="light")
+    yield page
+    page.close()
+
+
+def mathematics_problems(page: Page) -> list[str]:
+    found = page.evaluate(MATHEMATICS)
+    return [f"mathematics, {key}: {found[key]}" for key in ("bare", "errors", "fonts") if found[key]]
+
+
+@pytest.mark.site
+@pytest.mark.parametrize("name", PAGES)
+def test_page(name: str, base: str, tab: Page) -> None:
+    """Typeset mathematics, described figures, no foreign request, no script error, accessible."""
+    visit = Visit(tab, base)
+    visit.open(f"{name}.html")
+    problems = mathematics_problems(tab)
+    problems += [f"figures, {key}: {found}" for key, found in tab.evaluate(FIGURES).items() if found]
+    tab.evaluate(axe_source())
+    for device in (DESKTOP, PHONE):
+        tab.set_viewport_size(device)  # type: ignore[arg-type]
+        # The theme waits for the window to rest before it gives scrolling boxes a tab stop.
+        tab.wait_for_timeout(400)
+        for theme in ("light", "dark"):
+            tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+            where = f"{theme}, {device['width']} px wide"
+            problems += [f"{where}: {violation}" for violation in tab.evaluate(AXE)]
+    for width in NARROW_WIDTHS:
+        tab.set_viewport_size({"width": width, "height": 844})
+        tab.evaluate(SETTLE)
+        if (excess := tab.evaluate(OVERFLOW)) > 0:
+            problems.append(f"at {width} px the page itself scrolls sideways, by {excess} px")
+    problems += visit.problems
+    assert not problems, f"{name}:\n" + "\n".join(problems)
+
+
+@functools.cache
+def axe_source() -> str:
+    package = find_spec("axe_playwright_python")
+    assert package is not None
+    assert package.origin is not None
+    return (Path(package.origin).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.site
+@pytest.mark.parametrize("name", [PAGES[0], *CHAPTERS[:1], *CHAPTERS[-1:]])
+def test_page_opened_as_a_file(name: str, site: Path, tab: Page) -> None:
+    visit = Visit(tab, site.as_uri() + "/")
+    visit.open(f"{name}.html")
+    problems = mathematics_problems(tab) + visit.problems
+    assert not problems, f"{name}:\n" + "\n".join(problems)
+
+
+@pytest.mark.site
+def test_the_front_door_leads_to_the_first_page(site: Path, tab: Page) -> None:
+    tab.goto((site / "index.html").as_uri())
+    tab.wait_for_url(f"**/{PAGES[0]}.html", timeout=10_000)
+
+
+@pytest.mark.site
+def test_solutions_are_folded_and_open(base: str, tab: Page) -> None:
+    Visit(tab, base).open(f"{CHAPTERS[0]}.html")
+    solution = tab.locator(".solution.admonition").first
+    inside = solution.locator(".admonition-title ~ *").first
+    assert not inside.is_visible()
+    solution.locator("button.toggle-button").click()
+    assert inside.is_visible()
+
+
+@pytest.mark.site
+def test_the_search_finds_a_chapter(base: str, tab: Page) -> None:
+    Visit(tab, base).open("search.html?q=autoencoder")
+    tab.wait_for_selector("#search-results li a", timeout=10_000)
+
+
+# Links, read from the files ----------------------------------------------------------------------
+
+
+class Links(HTMLParser):
+    """What a page points to and what in it can be pointed to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.targets: set[str] = set()
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for key, value in attrs:
+            if value and (key == "id" or (key == "name" and tag == "a")):
+                self.targets.add(value)
+            elif value is not None and key in ("href", "src"):
+                self.links.append(value)
+
+
+def read_page(text: str) -> Links:
+    page = Links()
+    page.feed(text)
+    return page
+
+
+def broken_links(site: Path) -> list[str]:
+    pages = {
+        path.resolve(): read_page(path.read_text(encoding="utf-8"))
+        for path in site.rglob("*.html")
+        if "_static" not in path.relative_to(site).parts
+    }
+    problems = []
+    for path, page in pages.items():
+        for link in page.links:
+            address = urlsplit(link)
+            if address.scheme or address.netloc:
+                continue
+            target = (path.parent / unquote(address.path)).resolve() if address.path else path
+            where = f"{path.relative_to(site.resolve())} links to {link}"
+            if not target.is_file():
+                problems.append(f"{where}: no such file")
+            elif (
+                target in pages
+                and address.fragment
+                and unquote(address.fragment) not in pages[target].targets
+            ):
+                problems.append(f"{where}: no such place on that page")
+    return problems
+
+
+@pytest.mark.site
+def test_no_internal_link_is_broken(site: Path) -> None:
+    assert not broken_links(site), "\n" + "\n".join(broken_links(site))
+
+
+@pytest.mark.site
+def test_no_page_points_to_the_template_repository(site: Path) -> None:
+    wrong = [p.name for p in site.rglob("*.html") if "executablebooks/jupyter-book" in p.read_text()]
+    assert not wrong, f"{wrong} link to Jupyter Book's own repository"
+
+
+def test_a_broken_link_is_caught(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text(
+        '<p id="here"></p><a href="#here"></a><a href="b.html#there"></a><a href="b.html"></a>'
+        '<a href="https://example.org/"></a><a href="#gone"></a><img src="c%20d.png">'
+    )
+    (tmp_path / "b.html").write_text("<p></p>")
+    broken = broken_links(tmp_path)
+    assert len(broken) == 3
+    assert all(part in "\n".join(broken) for part in ("#there: no such place", "#gone", "c%20d"))
+
+
+@pytest.mark.site
+def test_a_bad_page_is_caught(browser: Browser, tmp_path: Path, tab: Page) -> None:
+    (tmp_path / "bad.html").write_text(
+        '<html><body><span class="math">x</span><img src="data:image/png;base64,AAAA">'
+        '<div class="cell_output"><img alt=" " src="data:,"></div><div style="width:3000px">.</div>'
+        '<script>console.error("ouch"); missing();</script>'
+        '<script src="https://example.invalid/x.js"></script></body></html>'
+    )
+    visit = Visit(tab, tmp_path.as_uri() + "/")
+    visit.open("bad.html")
+    text = "\n".join(visit.problems)
+    assert all(part in text for part in ("example.invalid", "ouch", "missing"))
+    assert mathematics_problems(tab) == ["mathematics, bare: ['x']"]
+    figures = tab.evaluate(FIGURES)
+    assert figures["broken"]
+    assert figures["bare"]
+    assert tab.evaluate(OVERFLOW) > 0
+    tab.evaluate(axe_source())
+    assert any("image-alt" in violation for violation in tab.evaluate(AXE))
+
+
+# The Sphinx extension ----------------------------------------------------------------------------
+
+
+def theme_options(monkeypatch: pytest.MonkeyPatch, repository: str, branch: str = "") -> Any:
+    monkeypatch.setenv("BOOK_REPOSITORY", repository)
+    monkeypatch.setenv("BOOK_BRANCH", branch)
+    config = SimpleNamespace(html_theme_options={"repository_url": "https://example.org/template"})
+    book_extension.add_repository(SimpleNamespace(), config)  # type: ignore[arg-type]
+    return config.html_theme_options
+
+
+def test_without_a_repository_there_are_no_buttons(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = theme_options(monkeypatch, "")
+    assert "repository_url" not in options
+    assert options["launch_buttons"] == {}
+    assert not options["use_repository_button"]
+    assert not options["use_issues_button"]
+
+
+def test_a_repository_brings_the_buttons(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = theme_options(monkeypatch, "https://github.com/owner/name.git/", "draft")
+    assert options["repository_url"] == "https://github.com/owner/name"
+    assert options["repository_branch"] == "draft"
+    assert options["use_repository_button"]
+    assert options["launch_buttons"]["binderhub_url"]
+    assert options["launch_buttons"]["colab_url"]
+    elsewhere = theme_options(monkeypatch, "https://gitlab.com/owner/name")
+    assert elsewhere["repository_branch"] == "main"
+    assert not elsewhere["launch_buttons"]["colab_url"]
+
+
+def test_a_change_in_the_library_or_its_data_empties_the_cache(tmp_path: Path) -> None:
+    library = tmp_path / "vae_lib"
+    (library / "data_files").mkdir(parents=True)
+    (library / "models.py").write_text("z_dim = 2")
+    (library / "data_files" / "digits").write_bytes(b"\0")
+    app = SimpleNamespace(srcdir=tmp_path, outdir=tmp_path / "_build" / "html")
+
+    def cache() -> Path:
+        config = SimpleNamespace()
+        book_extension.choose_execution_cache(app, config)  # type: ignore[arg-type]
+        folder = Path(config.nb_execution_cache_path)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    first = cache()
+    (library / "__pycache__").mkdir()
+    (library / "__pycache__" / "models.pyc").write_bytes(b"\0")
+    assert cache() == first
+    (library / "models.py").write_text("z_dim = 3")
+    second = cache()
+    assert second != first
+    assert not first.exists()
+    (library / "data_files" / "digits").write_bytes(b"\1")
+    assert cache() != second

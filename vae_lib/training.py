@@ -1,0 +1,529 @@
+"""The training loop, in one piece, and the checkpoints that let it be stopped at any moment.
+
+Read `train` first: everything else in this module is what it calls, in the order in which it calls it.
+"""
+
+import csv
+import io
+import math
+import os
+import random
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from vae_lib.evaluation import evaluate, isolated_rng
+from vae_lib.objectives import elbo
+
+Objective = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train. Frozen and without spare fields, so that a misspelt option is an error.
+
+    Args:
+        epochs: passes over the data.
+        batch_size: examples per step; the last batch of an epoch may be smaller.
+        lr: learning rate of Adam.
+        lr_schedule: "constant", or "cosine" from lr down to 0 over all epochs.
+        beta: weight of the KL in the loss. History and evaluation always hold the true bound.
+        kl_warmup_epochs: epochs over which the weight rises linearly from 0 to beta.
+        grad_clip: largest norm of the gradient; longer ones are scaled down to it.
+        patience: stop after this many epochs without a better validation loss, and go back to the best
+            weights. Counts from the end of the warm-up.
+        seed: of shuffling and noise. The initial weights are the model's own: see `seed_everything`.
+        device: "cpu", "cuda", "mps" or "auto", which takes the first of cuda, mps, cpu that is there.
+    Raises:
+        ValueError: a value out of range.
+
+    >>> TrainConfig(epochs=3, kl_warmup_epochs=1).beta
+    1.0
+    """
+
+    epochs: int = 10
+    batch_size: int = 128
+    lr: float = 1e-3
+    lr_schedule: Literal["constant", "cosine"] = "constant"
+    beta: float = 1.0
+    kl_warmup_epochs: float = 0.0
+    grad_clip: float | None = None
+    patience: int | None = None
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        def need(ok: bool, what: str) -> None:
+            if not ok:
+                raise ValueError(f"TrainConfig: {what}")
+
+        need(self.epochs >= 1, f"epochs must be at least 1, got {self.epochs}")
+        need(self.batch_size >= 1, f"batch_size must be at least 1, got {self.batch_size}")
+        need(0 < self.lr < math.inf, f"lr must be positive, got {self.lr}")
+        need(
+            self.lr_schedule in ("constant", "cosine"),
+            f"lr_schedule must be 'constant' or 'cosine', got {self.lr_schedule!r}",
+        )
+        need(0 <= self.beta < math.inf, f"beta must not be negative, got {self.beta}")
+        need(
+            0 <= self.kl_warmup_epochs < math.inf,
+            f"kl_warmup_epochs must not be negative, got {self.kl_warmup_epochs}",
+        )
+        need(
+            self.grad_clip is None or self.grad_clip > 0,
+            f"grad_clip must be positive or None, got {self.grad_clip}",
+        )
+        need(
+            self.patience is None or self.patience >= 1,
+            f"patience must be at least 1 or None, got {self.patience}",
+        )
+
+    def lr_at(self, step: int, steps_per_epoch: int) -> float:
+        """Learning rate of a step, counted from 0 over the whole run."""
+        if self.lr_schedule == "constant":
+            return self.lr
+        return 0.5 * self.lr * (1 + math.cos(math.pi * step / (self.epochs * steps_per_epoch)))
+
+    def beta_at(self, step: int, steps_per_epoch: int) -> float:
+        """Weight of the KL at a step, counted from 0 over the whole run."""
+        if self.kl_warmup_epochs == 0:
+            return self.beta
+        return self.beta * min(1.0, step / (self.kl_warmup_epochs * steps_per_epoch))
+
+
+@dataclass
+class History:
+    """One row per epoch: epoch, lr, beta, and each term of the objective for train and valid.
+
+    All terms are means in nats per example. The train columns average over the epoch while the weights
+    move; the valid columns are taken at its end. `seconds` is left out of comparisons.
+    """
+
+    rows: list[dict[str, float]] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list, compare=False)
+    interrupted: bool = field(default=False, compare=False)
+
+    def __getitem__(self, column: str) -> list[float]:
+        if not self.rows or column not in self.rows[0]:
+            raise KeyError(f"no column {column!r}; there are {', '.join(self.columns)}")
+        return [row[column] for row in self.rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self.rows[0]) if self.rows else []
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the table, one line per epoch, in full precision."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self.columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_atomically(Path(path), text.getvalue().encode())
+
+    def _cells(self) -> list[list[str]]:
+        shown = [
+            [f"{v:.0f}" if k == "epoch" else f"{v:.4g}" if k in ("lr", "beta") else f"{v:.2f}"]
+            for row in self.rows
+            for k, v in row.items()
+        ]
+        width = len(self.columns)
+        flat = [cell for (cell,) in shown]
+        return [self.columns, *(flat[i : i + width] for i in range(0, len(flat), width))]
+
+    def __str__(self) -> str:
+        if not self.rows:
+            return "History with no epoch yet"
+        table = self._cells()
+        widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+        return "\n".join(
+            "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in table
+        )
+
+    def _repr_html_(self) -> str:
+        if not self.rows:
+            return f"<p>{self}</p>"
+        head, *body = self._cells()
+        header = "".join(f'<th scope="col">{name}</th>' for name in head)
+        lines = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>" for row in body)
+        return f"<table><thead><tr>{header}</tr></thead><tbody>{lines}</tbody></table>"
+
+
+def train(
+    model: nn.Module,
+    x: Tensor,
+    *,
+    valid: Tensor | None = None,
+    objective: Objective = elbo,
+    config: TrainConfig | None = None,
+    batch_transform: Callable[[Tensor], Tensor] | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    progress: bool = True,
+) -> History:
+    """Fit a model by Adam on minus an objective. Changes the model in place.
+
+    Args:
+        model: any module that the objective accepts; moved to the config's device.
+        x: training examples, shape (N, D), held in memory.
+        valid: validation examples, evaluated after every epoch. They never influence the weights,
+            except through `patience`.
+        objective: objective(model, x) -> NamedTuple of tensors (B,); the first field is made large, a field
+            `kl` is what beta weights.
+        config: the settings; TrainConfig() when not given.
+        batch_transform: applied to every batch of x and once to `valid`: `bernoulli_sample` binarises anew
+            at every step.
+        checkpoint: file that is rewritten, in one piece, after every epoch.
+        resume: go on from `checkpoint`, to the same bits as a run that was never stopped. Starts from the
+            beginning where there is no such file yet.
+        progress: show a bar (the environment variable TQDM_DISABLE=1 turns it off everywhere).
+    Returns:
+        The history of all epochs, those before a resume included.
+    Raises:
+        ValueError, TypeError: data or settings that do not fit, before anything is changed.
+        FloatingPointError: the loss became NaN or infinite. The weights are those before that step.
+        FileExistsError: a checkpoint is there and resume is False.
+        CheckpointError: the checkpoint cannot be read or belongs to another model or run.
+
+    >>> from vae_lib.models import dense_vae
+    >>> x = torch.rand(256, 64)
+    >>> history = train(dense_vae(64, (32,), 2), x, config=TrainConfig(epochs=2), progress=False)
+    >>> history.columns
+    ['epoch', 'lr', 'beta', 'train_elbo', 'train_log_p_x_given_z', 'train_kl']
+    """
+    config = config or TrainConfig()
+    device = pick_device(config.device)
+    _check_before_training(model, x, valid, config, checkpoint, resume)
+
+    model.to(device)
+    x = x.to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=device.type != "mps")
+    steps_per_epoch = math.ceil(len(x) / config.batch_size)
+    history, best = History(), _Best()
+
+    with isolated_rng(device, config.seed):
+        if valid is not None:
+            valid = batch_transform(valid) if batch_transform else valid
+        if checkpoint and resume and Path(checkpoint).exists():
+            history, best = _restore(Path(checkpoint), model, optimizer, config, device)
+
+        bar = _progress_bar(config.epochs * steps_per_epoch, len(history) * steps_per_epoch, progress)
+        model.train()
+        try:
+            for epoch in range(len(history), config.epochs):
+                if _out_of_patience(best, epoch, config):
+                    break
+                started = time.perf_counter()
+                order = torch.randperm(len(x), device=device)
+                means, weights = [], []
+                for i, index in enumerate(order.split(config.batch_size)):
+                    step = epoch * steps_per_epoch + i
+                    beta = config.beta_at(step, steps_per_epoch)
+                    optimizer.param_groups[0]["lr"] = config.lr_at(step, steps_per_epoch)
+
+                    batch = x.index_select(0, index)
+                    batch = batch_transform(batch) if batch_transform else batch
+                    terms = objective(model, batch)
+                    # elbo - (beta - 1) kl = log p(x|z) - beta kl: the minus sign, beta and the batch mean.
+                    loss = -_weigh(terms, beta).mean()
+                    if not torch.isfinite(loss):
+                        raise FloatingPointError(_diagnose(model, terms, epoch, step, config))
+
+                    optimizer.zero_grad()
+                    loss.backward()
+                    if config.grad_clip is not None:
+                        nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
+                    optimizer.step()
+
+                    means.append(torch.stack([term.detach().mean() for term in terms]))
+                    weights.append(len(index))
+                    bar.update()
+                    if i % 20 == 0:
+                        bar.set_postfix_str(_postfix(terms, means[-1]), refresh=False)
+
+                row = {"epoch": epoch + 1, "lr": optimizer.param_groups[0]["lr"], "beta": beta}
+                row |= _named("train", terms, _weighted_mean(means, weights))
+                if valid is not None:
+                    valid_terms = evaluate(model, valid, objective)
+                    row |= _named("valid", valid_terms, valid_terms)
+                    if config.patience is not None and epoch + 1 > config.kl_warmup_epochs:
+                        best.update(epoch, float(_weigh(valid_terms, config.beta)), model)
+                history.rows.append(row)
+                history.seconds.append(time.perf_counter() - started)
+                if checkpoint:
+                    _save(Path(checkpoint), model, optimizer, config, history, best, device)
+        except KeyboardInterrupt:
+            history.interrupted = True
+            kept = f" {checkpoint} holds them; resume=True goes on from there." if checkpoint else ""
+            warnings.warn(f"stopped by hand after {len(history)} complete epochs.{kept}", stacklevel=2)
+        finally:
+            bar.close()
+        if best.weights is not None and not history.interrupted:
+            model.load_state_dict(best.weights)
+    return history
+
+
+def pick_device(name: str) -> torch.device:
+    """The torch device of a name; "auto" is the fastest that is there.
+
+    Raises:
+        ValueError: torch knows no such device, or this machine has none.
+
+    >>> pick_device("cpu")
+    device(type='cpu')
+    """
+    there = {"cpu": True}
+    there["cuda"] = torch.cuda.is_available()
+    there["mps"] = torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if there[kind]))
+    kind = name.split(":")[0]
+    if not there.get(kind, False):
+        have = ", ".join(kind for kind, ok in there.items() if ok)
+        raise ValueError(f"no device {name!r} on this machine; there is {have}. device='auto' picks one.")
+    return torch.device(name)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch, so that weights made after this are the same in every run.
+
+    `train` needs no call of this for its own noise: it starts from TrainConfig.seed.
+
+    >>> seed_everything(0); a = torch.rand(1); seed_everything(0); bool(a == torch.rand(1))
+    True
+    """
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (the legacy state is what scikit-learn reads)
+    torch.manual_seed(seed)
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be used. Nothing was loaded and nothing was overwritten."""
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint of `train` without running any code that a file might hold.
+
+    Returns:
+        A dictionary with `model` (a state dict for `load_state_dict`), `config`, `history`, and what
+        `train` needs to go on.
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: the file is damaged, or not a checkpoint of `train`.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    try:
+        # weights_only refuses every pickle that would call anything but torch's own tensor builders.
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(
+            f"{path} is damaged or not a checkpoint, nothing was loaded ({first_line}). "
+            "Delete it, or name another file, to start anew."
+        ) from error
+    if not isinstance(state, dict) or state.get("format") != "vae_lib checkpoint 1":
+        raise CheckpointError(
+            f"{path} was not written by vae_lib.train. For a plain state dict use "
+            "model.load_state_dict(torch.load(path, weights_only=True))."
+        )
+    return state
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file in one step: whatever happens, it holds either the old bytes or all the new ones."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+@dataclass
+class _Best:
+    """The weights with the best validation loss so far, for early stopping."""
+
+    value: float = -math.inf
+    epoch: int = -1
+    weights: dict[str, Tensor] | None = None
+
+    def update(self, epoch: int, value: float, model: nn.Module) -> None:
+        if value > self.value:
+            copy = {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
+            self.value, self.epoch, self.weights = value, epoch, copy
+
+
+def _out_of_patience(best: _Best, epoch: int, config: TrainConfig) -> bool:
+    return (
+        config.patience is not None and best.weights is not None and epoch - 1 - best.epoch >= config.patience
+    )
+
+
+def _weigh(terms: Any, beta: float) -> Any:
+    goal = terms[0]
+    if beta == 1.0:
+        return goal
+    if not hasattr(terms, "kl"):
+        raise ValueError(
+            f"beta={beta:g} has no `kl` to weigh: this objective returns {', '.join(terms._fields)}. "
+            "Leave beta at 1 and kl_warmup_epochs at 0."
+        )
+    return goal - (beta - 1.0) * terms.kl
+
+
+def _weighted_mean(means: list[Tensor], weights: list[int]) -> list[float]:
+    w = torch.tensor(weights, dtype=torch.float64)
+    mean: list[float] = (w @ torch.stack(means).cpu().double() / w.sum()).tolist()
+    return mean
+
+
+def _named(split: str, terms: Any, values: Any) -> dict[str, float]:
+    return {f"{split}_{name}": value for name, value in zip(terms._fields, values, strict=True)}
+
+
+def _progress_bar(total: int, initial: int, progress: bool) -> Any:
+    # Passing disable=False would overrule TQDM_DISABLE, which the book's build sets.
+    silence = {} if progress else {"disable": True}
+    return tqdm(total=total, initial=initial, unit="step", dynamic_ncols=True, **silence)
+
+
+def _postfix(terms: Any, values: Tensor) -> str:
+    short = {"elbo": "ELBO", "log_p_x_given_z": "reconstruction", "kl": "KL"}
+    pairs = zip(terms._fields, values.tolist(), strict=True)
+    return ", ".join(f"{short.get(name, name)} {value:.2f}" for name, value in pairs)
+
+
+def _diagnose(model: nn.Module, terms: Any, epoch: int, step: int, config: TrainConfig) -> str:
+    parts = [
+        f"{name} in {int((~torch.isfinite(term)).sum())} of {len(term)} examples"
+        for name, term in zip(terms._fields, terms, strict=True)
+        if not torch.isfinite(term).all()
+    ]
+    broken = [name for name, p in model.named_parameters() if not torch.isfinite(p).all()]
+    weights = (
+        f"Weights were already not finite ({broken[0]}), so the gradient of the step before exploded."
+        if broken
+        else "All weights are finite and stay as they were before this step."
+    )
+    return (
+        f"the loss is not finite in epoch {epoch + 1}, step {step}: NaN or infinite {'; '.join(parts)}. "
+        f"{weights} Usual causes: a learning rate too large (lr is {config.lr:g}), a log-variance that "
+        "ran away (try grad_clip=10), or a logarithm or division in an objective of your own."
+    )
+
+
+def _check_before_training(
+    model: nn.Module,
+    x: Tensor,
+    valid: Tensor | None,
+    config: TrainConfig,
+    checkpoint: str | Path | None,
+    resume: bool,
+) -> None:
+    for data in (x, valid):
+        if data is None:
+            continue
+        check = getattr(model, "check_data", None)
+        if check is not None:
+            check(data)
+        elif len(data) == 0:
+            raise ValueError("the data hold no example")
+    if config.patience is not None and valid is None:
+        raise ValueError("patience watches the validation loss: pass valid=...")
+    if resume and checkpoint is None:
+        raise ValueError("resume=True needs to know from where: pass checkpoint=...")
+    if checkpoint is not None and not resume and Path(checkpoint).exists():
+        raise FileExistsError(
+            f"{checkpoint} is there already and is not overwritten. Pass resume=True to go on from it, "
+            "or name another file."
+        )
+
+
+def _save(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    config: TrainConfig,
+    history: History,
+    best: _Best,
+    device: torch.device,
+) -> None:
+    rng = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        rng["cuda"] = torch.cuda.get_rng_state(device)
+    state = {
+        "format": "vae_lib checkpoint 1",
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "config": asdict(config),
+        "history": {"rows": history.rows, "seconds": history.seconds},
+        "best": asdict(best),
+        "rng": rng,
+    }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def _restore(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    config: TrainConfig,
+    device: torch.device,
+) -> tuple[History, _Best]:
+    state = read_checkpoint(path)
+    _check_same_run(path, state["config"], config)
+    _check_same_model(path, state["model"], model.state_dict())
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(state["rng"]["cpu"])
+    if device.type == "cuda" and "cuda" in state["rng"]:
+        torch.cuda.set_rng_state(state["rng"]["cuda"], device)
+    return History(**state["history"]), _Best(**state["best"])
+
+
+def _check_same_run(path: Path, saved: dict[str, Any], config: TrainConfig) -> None:
+    # More epochs may be added, unless the learning rate was planned for the old number of them.
+    free = {"device"} if config.lr_schedule == "cosine" else {"device", "epochs"}
+    now = asdict(config)
+    changed = [k for k in now if k not in free and now[k] != saved.get(k)]
+    if changed:
+        differences = ", ".join(f"{k} was {saved.get(k)!r} and is {now[k]!r}" for k in changed)
+        raise CheckpointError(
+            f"{path} belongs to a run with other settings: {differences}. Use the old settings to "
+            "resume, or another checkpoint file to start anew."
+        )
+
+
+def _check_same_model(path: Path, saved: dict[str, Tensor], ours: dict[str, Tensor]) -> None:
+    problems = [f"{name} is missing" for name in ours.keys() - saved.keys()]
+    problems += [f"{name} is unknown to this model" for name in saved.keys() - ours.keys()]
+    problems += [
+        f"{name} has shape {tuple(saved[name].shape)}, the model {tuple(ours[name].shape)}"
+        for name in ours.keys() & saved.keys()
+        if saved[name].shape != ours[name].shape
+    ]
+    if problems:
+        raise CheckpointError(
+            f"{path} is of another model, nothing was loaded: {sorted(problems)[0]}"
+            + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
+        )
