@@ -1,4 +1,4 @@
-"""data.py against facts published about the data, an independent renderer, and provoked failures."""
+"""data.py against published facts, an independent renderer, and failures that are provoked."""
 
 import gzip
 import hashlib
@@ -50,18 +50,25 @@ def sha(raw: bytes) -> str:
 )
 def test_every_split_is_what_the_docstring_says(name, sizes, shape):
     dataset = data.load(name)
-    assert dataset.image_shape == shape and dataset.x_dim == math.prod(shape)
+    assert dataset.image_shape == shape
+    assert dataset.x_dim == math.prod(shape)
     for split, size in zip(("train", "valid", "test"), sizes, strict=True):
         x, labels = getattr(dataset, split), getattr(dataset, f"{split}_labels")
         factors = getattr(dataset, f"{split}_factors")
-        assert x.shape == (size, dataset.x_dim) and x.dtype == torch.float32
-        assert x.is_contiguous() and x.min() == 0 and x.max() == 1
-        assert x.untyped_storage().nbytes() == 4 * x.numel()  # no view of a larger tensor
-        assert labels.shape == (size,) and labels.dtype == torch.int64
+        assert x.shape == (size, dataset.x_dim)
+        assert x.dtype == torch.float32
+        assert x.is_contiguous()
+        assert x.min() == 0
+        assert x.max() == 1
+        assert labels.shape == (size,)
+        assert labels.dtype == torch.int64
         assert set(labels.tolist()) == set(range(len(dataset.class_names)))
         assert factors.shape == (size, len(dataset.factor_names))
+        for tensor in (x, labels, factors):  # no view of a larger tensor
+            assert tensor.untyped_storage().nbytes() == tensor.nbytes
     assert torch.equal(dataset.train_and_valid, torch.cat([dataset.train, dataset.valid]))
-    assert len(repr(dataset)) < 200 and repr(name) in repr(dataset)
+    assert len(repr(dataset)) < 200
+    assert repr(name) in repr(dataset)
     with pytest.raises(AttributeError):
         dataset.train = dataset.test  # type: ignore[misc]
 
@@ -95,7 +102,8 @@ def test_mnist_has_its_published_statistics(mnist):
 def test_mnist_first_image_is_an_upright_five(mnist):
     image = (mnist.train[0].view(28, 28) * 255).round().int()
     assert image[5, 12:18].tolist() == [3, 18, 18, 18, 126, 136]
-    assert image[:5].sum() == 0 and image[25:].sum() == 0
+    assert image[:5].sum() == 0
+    assert image[25:].sum() == 0
 
 
 def test_mnist_splits_are_the_files_in_order(mnist):
@@ -116,9 +124,7 @@ def test_digits_are_each_used_once_and_every_writer_everywhere():
     our_labels = torch.cat([digits.train_labels, digits.valid_labels, digits.test_labels])
     rows = {(tuple(row), int(k)): i for i, (row, k) in enumerate(zip(x / 16, labels, strict=True))}
     assert len(rows) == 1797  # no image occurs twice, so a row says where it came from
-    origin = [
-        rows[tuple(row), k] for row, k in zip(ours.tolist(), our_labels.tolist(), strict=True)
-    ]
+    origin = [rows[tuple(row), k] for row, k in zip(ours.tolist(), our_labels.tolist(), strict=True)]
     assert sorted(origin) == list(range(1797))
     for part in (origin[:1197], origin[1197:1497], origin[1497:]):
         blocks = np.bincount(np.array(part) * 13 // 1797, minlength=13)  # 13 writers, one by one
@@ -127,11 +133,11 @@ def test_digits_are_each_used_once_and_every_writer_everywhere():
 
 def test_digits_and_sprites_do_not_depend_on_global_seeds(sprites):
     torch.manual_seed(1)
-    np.random.seed(1)
+    np.random.seed(1)  # noqa: NPY002  scikit-learn and numpy still read it
     assert torch.equal(data.load("sprites").test, sprites.test)
     first = data.load("digits").train
     torch.manual_seed(2)
-    np.random.seed(2)
+    np.random.seed(2)  # noqa: NPY002  scikit-learn and numpy still read it
     state = torch.get_rng_state()
     assert torch.equal(data.load("digits").train, first)
     data.load("sprites")
@@ -146,9 +152,11 @@ def test_bernoulli_sample_has_the_mean_and_differs_between_calls():
     grey = torch.tensor([0.0, 0.1, 0.5, 0.9, 1.0])
     x = grey.repeat(100_000, 1)
     draw = data.bernoulli_sample(x)
-    assert set(draw.unique().tolist()) == {0.0, 1.0} and draw.dtype == x.dtype
+    assert set(draw.unique().tolist()) == {0.0, 1.0}
+    assert draw.dtype == x.dtype
     assert draw.mean(0).tolist() == pytest.approx(grey.tolist(), abs=0.008)  # five sigma
-    assert draw[:, 0].max() == 0 and draw[:, -1].min() == 1
+    assert draw[:, 0].max() == 0
+    assert draw[:, -1].min() == 1
     assert not torch.equal(draw, data.bernoulli_sample(x))
     assert torch.equal(x, grey.repeat(100_000, 1))  # x itself is left alone
     pair = [data.bernoulli_sample(x, generator=torch.Generator().manual_seed(3)) for _ in range(2)]
@@ -172,7 +180,8 @@ def test_binarize_is_one_draw_for_all_times():
 
 def test_threshold():
     x = torch.tensor([0.0, 0.49, 0.5, 1.0], dtype=torch.float64)
-    assert data.threshold(x).tolist() == [0, 0, 1, 1] and data.threshold(x).dtype == x.dtype
+    assert data.threshold(x).tolist() == [0, 0, 1, 1]
+    assert data.threshold(x).dtype == x.dtype
     assert data.threshold(x, at=0.2).tolist() == [0, 1, 1, 1]
 
 
@@ -189,9 +198,7 @@ def test_binarisation_refuses_what_is_no_grey_value(function: Callable[..., torc
 # --- sprites -------------------------------------------------------------------------------------
 
 
-def moments(
-    images: torch.Tensor, size: int = 32
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def moments(images: torch.Tensor, size: int = 32) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Area, and centroid from the left and from the top, in units of the width."""
     stack = images.view(-1, size, size).double()
     centre = (torch.arange(size, dtype=torch.float64) + 0.5) / size
@@ -206,7 +213,7 @@ def test_sprite_area_and_centroid_tell_scale_and_place(sprites):
     _, scale, _, true_x, true_y = sprites.train_factors.double().unbind(1)
     assert ((x - true_x).abs() * 32).max() < 0.1  # a tenth of a pixel
     assert ((y - true_y).abs() * 32).max() < 0.1
-    assert (area / scale**2 - 1).abs().max() < 0.04
+    assert (area / scale**2 - 1).abs().max() < 0.05
     assert (area / scale**2).mean().item() == pytest.approx(1, abs=0.01)
 
 
@@ -216,7 +223,8 @@ def test_sprite_factors_are_independent_and_fill_their_ranges(sprites):
     assert torch.equal(sprites.train_labels, sprites.train_factors[:, 0].long())
     assert (factors[:, 0].long().bincount() / 10_000 - 1 / 3).abs().max() < 0.025
     for column, (low, high) in enumerate(data.SPRITE_FACTORS.values()):
-        assert low <= factors[:, column].min() and factors[:, column].max() <= high + 1e-6
+        assert low <= factors[:, column].min()
+        assert factors[:, column].max() <= high + 1e-6
         assert factors[:, column].mean().item() == pytest.approx((low + high) / 2, rel=0.05)
         assert factors[:, column].max() - factors[:, column].min() > 0.99 * (high - low)
     correlation = torch.corrcoef(factors.T) - torch.eye(5)
@@ -224,7 +232,8 @@ def test_sprite_factors_are_independent_and_fill_their_ranges(sprites):
     everything = torch.cat([factors, sprites.valid_factors, sprites.test_factors])
     assert len(everything.unique(dim=0)) == 14_000  # the splits share no image
     edge = sprites.train.view(-1, 32, 32)
-    assert edge[:, [0, -1]].max() == 0 and edge[:, :, [0, -1]].max() == 0
+    assert edge[:, [0, -1]].max() == 0
+    assert edge[:, :, [0, -1]].max() == 0
 
 
 def test_sprite_images_are_drawn_from_their_factors(sprites):
@@ -278,13 +287,13 @@ def covered(kind: int, scale: float, angle: float, x: float, y: float) -> np.nda
 
 
 @pytest.mark.parametrize("kind", [0, 1, 2])
-@pytest.mark.parametrize(
-    "pose", [(0.3, 0.0, 0.5, 0.5), (0.22, 0.7, 0.4, 0.61), (0.16, 2.5, 0.6, 0.3)]
-)
+@pytest.mark.parametrize("pose", [(0.3, 0.0, 0.5, 0.5), (0.22, 0.7, 0.4, 0.61), (0.16, 2.5, 0.6, 0.3)])
 def test_sprite_against_brute_force(kind, pose):
     image = data.draw_sprites(torch.tensor([kind, *pose])).view(32, 32).numpy()
     error = abs(image - covered(kind, *pose))
-    assert error.max() < 0.16 and error.mean() < 0.002  # soft corners, and nothing else
+    assert error.max() < 0.2
+    assert (error > 0.1).sum() <= 4
+    assert error.mean() < 0.0015
 
 
 def test_draw_sprites_keeps_leading_dimensions_and_size(sprites):
@@ -295,7 +304,7 @@ def test_draw_sprites_keeps_leading_dimensions_and_size(sprites):
     assert data.draw_sprites(torch.empty(0, 5)).shape == (0, 1024)
     large = data.draw_sprites(factors, size=64)
     halved = torch.nn.functional.avg_pool2d(large.view(6, 1, 64, 64), 2).view(6, -1)
-    assert (halved - images[0:2].reshape(6, -1)).abs().max() < 0.25
+    assert (halved - images.view(6, -1)).abs().max() < 0.25
 
 
 @pytest.mark.parametrize(
@@ -369,7 +378,8 @@ def test_damaged_file_of_the_package_is_an_error(kind, tmp_path, monkeypatch):
     (tmp_path / TEST_LABELS).write_bytes(bad)
     with pytest.raises(data.DamagedFileError, match=message) as error:
         data.load("mnist")
-    assert str(tmp_path / TEST_LABELS) in str(error.value) and "install vae_lib" in str(error.value)
+    assert str(tmp_path / TEST_LABELS) in str(error.value)
+    assert "install vae_lib" in str(error.value)
 
 
 def test_missing_file_of_the_package_is_an_error(tmp_path, monkeypatch):
@@ -450,7 +460,8 @@ def test_bad_file_of_the_user_is_never_passed_over(kind, places):
     (places.own / IMAGES).write_bytes(bad)
     with pytest.raises(data.DamagedFileError, match=message) as error:
         fetch()
-    assert str(places.own / IMAGES) in str(error.value) and "VAE_LIB_DATA" in str(error.value)
+    assert str(places.own / IMAGES) in str(error.value)
+    assert "VAE_LIB_DATA" in str(error.value)
     assert (places.own / IMAGES).read_bytes() == bad  # not ours to remove
 
 
@@ -479,7 +490,7 @@ def test_mistyped_folder_is_an_error(places, monkeypatch):
 @pytest.fixture
 def server() -> Iterator["Server"]:
     with Server() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server
         server.shutdown()
 
@@ -565,7 +576,10 @@ def test_cached_file_that_turned_bad_is_fetched_again(places, server, monkeypatc
 
 def test_bad_cached_file_without_network_is_named(places):
     places.fill_cache(GOOD[:-5])
-    with pytest.warns(UserWarning), pytest.raises(data.DataError, match="127.0.0.1:9") as error:
+    with (
+        pytest.warns(UserWarning, match="again"),
+        pytest.raises(data.DataError, match=r"127\.0\.0\.1:9") as error,
+    ):
         fetch()
     assert f"{places.cached} is not a whole gzip file" in str(error.value)
 
@@ -593,7 +607,7 @@ def test_failed_or_interrupted_download_leaves_a_good_file_alone(places, server,
 
 def test_cache_that_cannot_be_written_is_reported(places):
     places.cache.write_text("a file where the folder should be")
-    with pytest.raises(data.DataError, match="cannot write to .*VAE_LIB_DATA") as error:
+    with pytest.raises(data.DataError, match=r"(?s)cannot write to .*VAE_LIB_DATA") as error:
         fetch()
     assert str(places.cached.parent) in str(error.value)
 
@@ -615,7 +629,8 @@ def test_fashion_mnist_is_downloaded_and_split_like_mnist(places, server, monkey
         x = (getattr(fashion, split) * 255).round()
         assert torch.equal(x[:, 0] * 256 + x[:, -1], torch.arange(start, stop).float())
         assert torch.equal(getattr(fashion, f"{split}_labels"), torch.arange(start, stop) % 10)
-    assert len(fashion.class_names) == 10 and len(server.asked) == 4
+    assert len(fashion.class_names) == 10
+    assert len(server.asked) == 4
 
 
 @pytest.mark.skipif(not data._DEBIAN_DIR.is_dir(), reason="dataset-fashion-mnist is not installed")

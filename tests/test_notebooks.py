@@ -72,16 +72,19 @@ FIGURE = {
 def good_chapter() -> Notebook:
     return {
         "cells": [
-            markdown("title", "(ch-sample)=\n# A sample\n\nWhat is a sample?"),
+            markdown(
+                "title",
+                "(ch-sample)=\n# A sample\n\nWhat is a sample, and how would one be told from another?",
+            ),
             markdown(
                 "you-will-learn",
                 ":::{admonition} You will learn\n:class: learn\n\n- a thing\n:::\n\n"
-                "**Prerequisites:** none. **Time:** about 40 minutes",
+                ":::{admonition} Before you start\n:class: prerequisites\n\n40 minutes.\n:::",
             ),
             markdown("claim", "## A claim\n\n$$\n1 + 1 = 2\n$$ (eq-sample-sum)\n"),
             markdown("check-sum", ":::{admonition} Check it\n:class: check\nIt adds up.\n:::"),
             code("check-sum-code", "assert 1 + 1 == 2"),
-            code("figure-line", "%matplotlib inline\nax.plot([1, 2])", **copy.deepcopy(FIGURE)),
+            code("figure-line", "%matplotlib inline\nplt.plot([1, 2]);", **copy.deepcopy(FIGURE)),
             markdown("exercises", "## Exercises"),
             *[exercise(number) for number in range(1, 5)],
             markdown("summary", "## Summary\n\n- It adds up."),
@@ -139,10 +142,10 @@ BROKEN = [
     (notebooks.check_kernel, with_kernel("my-venv"), "'my-venv'"),
     (notebooks.check_code_length, with_cell("check-sum-code", source="x = 1\n" * 26), "26 lines"),
     (notebooks.check_opening, replaced("title", "# A sample", "A sample"), "title"),
-    (notebooks.check_opening, replaced("title", "?", "."), "question"),
+    (notebooks.check_opening, replaced("title", ", and how would one be told from another?", ""), "question"),
     (notebooks.check_opening, replaced("you-will-learn", "class: learn", "class: tip"), "learn"),
-    (notebooks.check_opening, replaced("you-will-learn", "Prerequisites", "Needs"), "links"),
-    (notebooks.check_opening, replaced("you-will-learn", "40 minutes", "a while"), "how long"),
+    (notebooks.check_opening, replaced("you-will-learn", "prerequisites", "tip"), "Before you"),
+    (notebooks.check_opening, replaced("you-will-learn", "40 minutes", "A while"), "how many"),
     (notebooks.check_exercises, with_cell("exercise-4", source="Why?"), "3 exercises"),
     (notebooks.check_exercises, replaced("exercise-4", ":class: dropdown", ""), "fold"),
     (notebooks.check_exercises, replaced("exercise-4", "{solution}", "{note}"), "0 solutions"),
@@ -162,6 +165,7 @@ BROKEN = [
         with_cell("check-sum-code", source="vl.plotting.image_grid(x)\nassert x"),
         "check-sum-code draws",
     ),
+    (notebooks.check_figures, replaced("figure-line", "]);", "])"), "`;`"),
     (notebooks.check_check_cells, with_cell("check-sum-code", source="print(2)"), "assert it"),
     (notebooks.check_prose, with_cell("claim", source="It is Clearly so."), "'Clearly'"),
     (notebooks.check_prose, replaced("exercise-2", "Because", "Trivial"), "'Trivial'"),
@@ -191,7 +195,7 @@ def test_code_and_mathematics_are_no_prose(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["def show(ax):\n    ax.plot([1])", "vl.plotting.use_style()", "x.shape", "model.sample(4)"],
+    ["def show():\n    plt.plot([1])", "vl.plotting.use_style()", "optimizer.step()", "model.sample(4)"],
 )
 def test_what_draws_nothing_is_no_figure(text: str) -> None:
     assert not notebooks.draws(text)

@@ -20,14 +20,14 @@ from urllib.parse import unquote, urlsplit
 import book_extension
 import notebooks
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "_build" / "html"
 PAGES = [*notebooks.toc_entries(ROOT), "genindex", "search"]
 CHAPTERS = [str(c.path.relative_to(ROOT).with_suffix("")) for c in notebooks.chapters(ROOT)]
-DESKTOP = {"width": 1280, "height": 900}
-PHONE = {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 NARROW_WIDTHS = (390, 320)
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
@@ -154,7 +154,7 @@ def test_page(name: str, base: str, tab: Page) -> None:
     problems += [f"figures, {key}: {found}" for key, found in tab.evaluate(FIGURES).items() if found]
     tab.evaluate(axe_source())
     for device in (DESKTOP, PHONE):
-        tab.set_viewport_size(device)  # type: ignore[arg-type]
+        tab.set_viewport_size(device)
         # The theme waits for the window to rest before it gives scrolling boxes a tab stop.
         tab.wait_for_timeout(400)
         for theme in ("light", "dark"):
@@ -337,6 +337,8 @@ def test_a_change_in_the_library_or_its_data_empties_the_cache(tmp_path: Path) -
     library = tmp_path / "vae_lib"
     (library / "data_files").mkdir(parents=True)
     (library / "models.py").write_text("z_dim = 2")
+    for name in ("requirements.txt", "constraints.txt"):
+        (tmp_path / name).write_text("numpy==2.4.6\n")
     (library / "data_files" / "digits").write_bytes(b"\0")
     app = SimpleNamespace(srcdir=tmp_path, outdir=tmp_path / "_build" / "html")
 
@@ -356,4 +358,7 @@ def test_a_change_in_the_library_or_its_data_empties_the_cache(tmp_path: Path) -
     assert second != first
     assert not first.exists()
     (library / "data_files" / "digits").write_bytes(b"\1")
-    assert cache() != second
+    third = cache()
+    assert third != second
+    (tmp_path / "constraints.txt").write_text("numpy==2.5.0\n")
+    assert cache() != third

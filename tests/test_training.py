@@ -451,7 +451,9 @@ def test_the_bar_can_be_turned_off(x, capsys, monkeypatch):
 def test_the_environment_turns_the_bar_off_everywhere():
     program = "import torch, vae_lib as vl; vl.train(vl.dense_vae(4, (3,), 2), torch.rand(9, 4))"
     env = os.environ | {"TQDM_DISABLE": "1"}
-    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True
+    )
     assert done.stderr == ""
 
 

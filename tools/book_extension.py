@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import shutil
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,14 @@ MARKUP = {
 }
 
 
-def library_hash(library: Path) -> str:
-    """Hash of everything in the library that can change what a cell prints: source and data."""
-    digest = hashlib.sha256()
-    for path in sorted(library.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            digest.update(path.relative_to(library).as_posix().encode())
+def outcome_hash(root: Path) -> str:
+    """Hash of what can change what a cell prints: the library, its data, the installed packages."""
+    paths = [path for path in sorted((root / "vae_lib").rglob("*")) if path.is_file()]
+    paths += [root / "requirements.txt", root / "constraints.txt"]
+    digest = hashlib.sha256(sys.version.encode())
+    for path in paths:
+        if "__pycache__" not in path.parts:
+            digest.update(path.relative_to(root).as_posix().encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
@@ -46,7 +49,7 @@ def choose_execution_cache(app: Sphinx, config: Config) -> None:
     outputs of the old one on the pages.
     """
     caches = Path(app.outdir).parent / CACHE_FOLDER
-    current = caches / library_hash(Path(app.srcdir) / "vae_lib")
+    current = caches / outcome_hash(Path(app.srcdir))
     for older in caches.glob("*"):
         if older != current:
             shutil.rmtree(older)

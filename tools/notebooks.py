@@ -23,12 +23,6 @@ MAX_CODE_LINES = 25
 MIN_EXERCISES = 4
 FILLERS = ("simply", "clearly", "obviously", "trivial", "trivially", "it is easy to see")
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-# Calls that put something on a figure; styling calls and helpers are none.
-DRAWING = {
-    "axes", "bar", "barh", "boxplot", "contour", "contourf", "errorbar", "figure", "fill_between",
-    "hexbin", "hist", "hist2d", "imshow", "matshow", "pcolormesh", "plot", "quiver", "scatter",
-    "show", "stairs", "step", "streamplot", "subplot_mosaic", "subplots", "violinplot",
-}  # fmt: skip
 
 Notebook = dict[str, Any]
 Cell = dict[str, Any]
@@ -154,26 +148,27 @@ def check_code_length(notebook: Notebook) -> list[str]:
 
 
 def check_opening(notebook: Notebook) -> list[str]:
-    """Title, question, what one learns, what one needs and how long it takes."""
-    problems = []
-    opening = "\n\n".join(source(cell) for cell in cells_of(notebook, "markdown")[:4])
-    text = myst.prose(opening)
-    learn = [
-        block
-        for block in myst.directives(opening)
-        if block.argument == "You will learn" and "learn" in block.options.get("class", "").split()
-    ]
+    """Title and question, then what one learns, what one needs and how long it takes."""
     first = notebook["cells"][0]
-    if first["cell_type"] != "markdown" or [h[0] for h in myst.headings(source(first))][:1] != [1]:
+    title = source(first) if first["cell_type"] == "markdown" else ""
+    text = "\n\n".join(source(cell) for cell in cells_of(notebook, "markdown"))
+    opening = re.split(r"^## ", text, maxsplit=1, flags=re.MULTILINE)[0]
+    classes = {
+        name: block.body
+        for block in myst.directives(opening)
+        for name in block.options.get("class", "").split()
+    }
+    problems = []
+    if [level for level, _ in myst.headings(title)][:1] != [1]:
         problems.append("the first cell has to be Markdown that starts with the title, `# ...`.")
-    if "?" not in text:
-        problems.append("the opening asks no question: say in a sentence what is to be answered.")
-    if not learn:
+    elif len(myst.prose(title).split()) < 10:
+        problems.append("the first cell has to say, below the title, what question is answered.")
+    if "learn" not in classes:
         problems.append("the opening lacks `:::{admonition} You will learn` with `:class: learn` below it.")
-    if "prerequisite" not in text.lower():
-        problems.append("the opening lacks a line `**Prerequisites:** ...` with links.")
-    if not re.search(r"\d\s+minutes\b", text):
-        problems.append("the opening does not say how long the chapter takes, as in `40 minutes`.")
+    if "prerequisites" not in classes:
+        problems.append("the opening lacks `:::{admonition} Before you start` with `:class: prerequisites`.")
+    elif not re.search(r"\bminutes\b", myst.prose(classes["prerequisites"])):
+        problems.append("the prerequisites do not say how many minutes the chapter takes.")
     return problems
 
 
@@ -225,13 +220,16 @@ def check_closing(notebook: Notebook) -> list[str]:
     return problems
 
 
+def without_magic(code: str) -> str:
+    return re.sub(r"^\s*[%!].*$", "", code, flags=re.MULTILINE)
+
+
 def calls(code: str) -> Iterator[str]:
     """Dotted names of what a cell calls as it runs, such as `plt.subplots`.
 
-    The bodies of functions it defines are left out, and so are IPython's magic lines.
+    The bodies of functions it defines are left out.
     """
-    plain = re.sub(r"^\s*[%!].*$", "", code, flags=re.MULTILINE)
-    pending: list[ast.AST] = [ast.parse(plain)]
+    pending: list[ast.AST] = [ast.parse(without_magic(code))]
     while pending:
         node = pending.pop()
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda):
@@ -242,14 +240,21 @@ def calls(code: str) -> Iterator[str]:
 
 
 def draws(code: str) -> bool:
-    """Whether a cell draws a figure, by Matplotlib's names or by vae_lib.plotting."""
+    """Whether a cell draws a figure, by pyplot or by vae_lib.plotting."""
     for call in calls(code):
         owner, _, function = call.rpartition(".")
-        if owner and function in DRAWING:
+        if owner == "plt" and function != "close":
             return True
         if owner.split(".")[-1] == "plotting" and not function.startswith(("use", "set")):
             return True
     return False
+
+
+def shows_a_value(code: str) -> bool:
+    """Whether a cell ends in an expression, whose value Jupyter then displays."""
+    statements = ast.parse(without_magic(code)).body
+    ends_in_value = bool(statements) and isinstance(statements[-1], ast.Expr)
+    return ends_in_value and not code.rstrip().endswith(";")
 
 
 def check_figures(notebook: Notebook) -> list[str]:
@@ -270,6 +275,11 @@ def check_figures(notebook: Notebook) -> list[str]:
             problems.append(f"{where}: describe it in metadata.mystnb.image.alt.")
         if "hide-input" not in metadata.get("tags", []):
             problems.append(f"{where}: tag it hide-input, so that the page shows the figure first.")
+        if shows_a_value(source(cell)):
+            problems.append(
+                f"{where}: end its last line with `;`, or the page shows the value of that line as"
+                " a figure of its own."
+            )
     return problems
 
 

@@ -5,7 +5,7 @@ data and plotting beside them.
 """
 
 from vae_lib import plotting
-from vae_lib.data import Dataset, bernoulli_sample, binarize, draw_sprites, load
+from vae_lib.data import DataError, Dataset, bernoulli_sample, binarize, draw_sprites, load
 from vae_lib.distributions import (
     bernoulli_log_prob,
     gaussian_kl,
@@ -51,6 +51,7 @@ __all__ = [
     "CheckpointError",
     "ConvDecoderBody",
     "ConvEncoderBody",
+    "DataError",
     "Dataset",
     "DeterministicEncoder",
     "ElboTerms",

@@ -152,7 +152,14 @@ def latent_scatter(z: Tensor, labels: Tensor, *, ax: Axes | None = None, title: 
         _, ax = plt.subplots(figsize=(4.4, 4.2))
     points, classes = z.cpu().numpy(), labels.cpu().numpy()
     # Thousands of points: a picture inside the vector figure keeps the page small.
-    style: dict[str, Any] = {"cmap": ListedColormap(CLASS_COLORS), "vmin": 0, "vmax": 9, "s": 5, "alpha": 0.6, "lw": 0}
+    style: dict[str, Any] = {
+        "cmap": ListedColormap(CLASS_COLORS),
+        "vmin": 0,
+        "vmax": 9,
+        "s": 5,
+        "alpha": 0.6,
+        "lw": 0,
+    }
     ax.scatter(points[:, 0], points[:, 1], c=classes, rasterized=True, **style)
     for label in np.unique(classes):
         x, y = np.median(points[classes == label], axis=0)
