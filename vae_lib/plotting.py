@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from vae_lib.training import History
@@ -199,6 +200,7 @@ def history_curves(
                 ax.plot(history["epoch"], history[f"{split}_{column}"], label=split, **style)
         ax.set_title(titles.get(column, column))
         ax.set_xlabel("epoch")
+        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes[0][0].set_ylabel("nats per example")
     axes[0][0].legend()
     return axes[0]
