@@ -1,7 +1,28 @@
 """Shared by all tests."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-# The checks of the notebooks are scripts in tools/, which is no package.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+import pytest
+
+# The checks of the notebooks are scripts in tools/, which is no package; no more are the tests.
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "tools"), str(HERE)]
+
+import chromium  # noqa: E402
+from playwright.sync_api import Browser, Page  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests of a session: Playwright runs once in a process."""
+    with chromium.launched() as browser:
+        yield browser
+
+
+@pytest.fixture
+def tab(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page(viewport=chromium.DESKTOP, reduced_motion="reduce", color_scheme="light")
+    yield page
+    page.close()

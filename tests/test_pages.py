@@ -4,40 +4,25 @@ The pages are loaded in one Chromium. Where none is installed, or the book is no
 are skipped with the reason; in CI that is a failure.
 """
 
-import functools
-import http.server
-import os
-import shutil
-import threading
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import book_extension
 import notebooks
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from chromium import AXE, DESKTOP, OVERFLOW, PHONE, SETTLE, Visit, axe_source, served, unavailable
+from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "_build" / "html"
 PAGES = [*notebooks.toc_entries(ROOT), "genindex", "search"]
 CHAPTERS = [str(c.path.relative_to(ROOT).with_suffix("")) for c in notebooks.chapters(ROOT)]
-DESKTOP: ViewportSize = {"width": 1280, "height": 900}
-PHONE: ViewportSize = {"width": 390, "height": 844}
 NARROW_WIDTHS = (390, 320)
-CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
-SETTLE = """async () => {
-    if (document.readyState !== "complete")
-        await new Promise(done => window.addEventListener("load", done));
-    if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
-    await document.fonts.ready;
-    await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
-}"""
 MATHEMATICS = """() => ({
     written: document.querySelectorAll(".math").length,
     bare: [...document.querySelectorAll(".math")]
@@ -57,17 +42,6 @@ FIGURES = """() => ({
     failed: [...document.querySelectorAll(".output.traceback, .output.stderr")]
         .map(o => o.textContent.slice(0, 200)),
 })"""
-OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
-# Preloading would fetch style sheets by addresses that do not exist, and log an error for each.
-AXE = """async () => (await axe.run(document, {preload: false, resultTypes: ["violations"]}))
-    .violations.map(v => `${v.id}: ${v.help}\\n    ` +
-        v.nodes.map(n => n.html.slice(0, 160)).join("\\n    "))"""
-
-
-def unavailable(reason: str) -> NoReturn:
-    if os.environ.get("CI", "").lower() == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
@@ -77,66 +51,10 @@ def site() -> Path:
     return SITE
 
 
-class Handler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *arguments: Any) -> None:
-        """Keep the report of the tests free of one line for each request."""
-
-
 @pytest.fixture(scope="session")
 def base(site: Path) -> Iterator[str]:
-    handler = functools.partial(Handler, directory=str(site))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    program = next((found for name in names if (found := shutil.which(name))), None)
-    if program is None:
-        unavailable("No Chromium on PATH: `apt-get install chromium`, or install Google Chrome.")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
-        yield chromium
-        chromium.close()
-
-
-class Visit:
-    """A browser tab, and what went wrong in it."""
-
-    def __init__(self, page: Page, home: str) -> None:
-        self.page = page
-        self.home = home
-        self.problems: list[str] = []
-        page.on("request", lambda request: self.note_request(request.url))
-        page.on("response", lambda reply: self.note_status(reply.status, reply.url))
-        page.on("console", lambda message: self.note_message(message.type, message.text))
-        page.on("pageerror", lambda error: self.problems.append(f"script error: {error}"))
-
-    def note_request(self, url: str) -> None:
-        if not url.startswith((self.home, "data:", "blob:")):
-            self.problems.append(f"request to another host: {url}")
-
-    def note_status(self, status: int, url: str) -> None:
-        if status >= 400:
-            self.problems.append(f"status {status}: {url}")
-
-    def note_message(self, kind: str, text: str) -> None:
-        if kind == "error":
-            self.problems.append(f"console error: {text}")
-
-    def open(self, path: str) -> None:
-        self.page.goto(self.home + path)
-        self.page.evaluate(SETTLE)
-
-
-@pytest.fixture
-def tab(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page(viewport=DESKTOP, reduced_motion="reduce", color_scheme="light")
-    yield page
-    page.close()
+    with served(site) as address:
+        yield address
 
 
 def mathematics_problems(page: Page) -> list[str]:
@@ -168,14 +86,6 @@ def test_page(name: str, base: str, tab: Page) -> None:
             problems.append(f"at {width} px the page itself scrolls sideways, by {excess} px")
     problems += visit.problems
     assert not problems, f"{name}:\n" + "\n".join(problems)
-
-
-@functools.cache
-def axe_source() -> str:
-    package = find_spec("axe_playwright_python")
-    assert package is not None
-    assert package.origin is not None
-    return (Path(package.origin).parent / "axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest.mark.site

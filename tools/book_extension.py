@@ -14,6 +14,7 @@ from sphinx.config import Config
 from sphinx.errors import ExtensionError
 
 CACHE_FOLDER = "execution-cache"
+LIVE_SCRIPT = "live.js"
 # MathJax weighs 24 MB with every renderer and speech rule; a page needs one bundle, its fonts,
 # and the TeX extensions that bundle loads when it meets a rarer command.
 MATHJAX_PARTS = ("tex-mml-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions")
@@ -77,6 +78,24 @@ def add_repository(app: Sphinx, config: Config) -> None:
     }
 
 
+def write_live_script(app: Sphinx) -> None:
+    """Put the script of the live figures into the site, in one piece."""
+    from vae_lib.live.base import page_script  # brings torch along, which takes seconds to load
+
+    path = Path(app.outdir) / "_static" / LIVE_SCRIPT
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page_script(), encoding="utf-8")
+
+
+def load_live_script(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Load that script on the pages that show a live figure, and on no other.
+
+    In the head and not deferred, so that a figure has its size before anything is painted.
+    """
+    if "<live-" in context.get("body", ""):
+        app.add_js_file(LIVE_SCRIPT)
+
+
 def mend_pages(app: Sphinx, error: Exception | None) -> None:
     """Put right what Sphinx, MyST-NB and the theme write into every page."""
     for path in Path(app.outdir).rglob("*.html"):
@@ -106,6 +125,8 @@ def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", choose_execution_cache)
     app.connect("config-inited", add_repository)
+    app.connect("builder-inited", write_live_script)
+    app.connect("html-page-context", load_live_script)
     app.connect("build-finished", copy_mathjax)
     app.connect("build-finished", mend_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

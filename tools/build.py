@@ -25,6 +25,8 @@ def kernel_environment() -> dict[str, str]:
     environment = os.environ | {
         "TQDM_DISABLE": "1",
         "PYTHONHASHSEED": "0",
+        # Live figures as plain HTML: a page has no kernel that a widget could talk to.
+        "VAE_LIB_STATIC": "1",
         # A reader's own matplotlibrc or IPython start-up files must not change the pages, and
         # nothing is to be written outside _build.
         "MPLCONFIGDIR": str(BUILD / "home" / "matplotlib"),
@@ -71,6 +73,7 @@ def main() -> int:
     # A warning is only reported while its page is read, so after a failed build every page has
     # to be read again: without the stamp the next run does that.
     STAMP.unlink(missing_ok=True)
+    subprocess.run([sys.executable, str(ROOT / "tools" / "execute.py")], env=environment, check=True)
     jupyter_book = Path(sys.executable).with_name("jupyter-book")
     command = [str(jupyter_book), "build", str(ROOT), "-W", "--keep-going"]
     status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode

@@ -1,11 +1,12 @@
 """vae_lib: the library of the book. Small enough to be read in one sitting, module by module:
 
-distributions, networks, models, objectives, evaluation, training, each built on those before it, and
-data and plotting beside them.
+distributions, networks, models, objectives, evaluation, diagnosis, training, each built on those before it,
+and data and plotting beside them. The live figures stand apart: `from vae_lib import live`.
 """
 
 from vae_lib import plotting
 from vae_lib.data import DataError, Dataset, bernoulli_sample, binarize, draw_sprites, load
+from vae_lib.diagnosis import Diagnosis, diagnose
 from vae_lib.distributions import (
     bernoulli_log_prob,
     gaussian_kl,
@@ -14,7 +15,14 @@ from vae_lib.distributions import (
     reparameterize,
     standard_normal_log_prob,
 )
-from vae_lib.evaluation import evaluate
+from vae_lib.evaluation import (
+    active_units,
+    evaluate,
+    frechet_distance,
+    log_importance_weights,
+    log_marginal,
+    rate_decomposition,
+)
 from vae_lib.models import (
     VAE,
     Autoencoder,
@@ -54,6 +62,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "DeterministicEncoder",
+    "Diagnosis",
     "ElboTerms",
     "GaussianDecoder",
     "GaussianEncoder",
@@ -61,20 +70,26 @@ __all__ = [
     "IwaeTerms",
     "ReconstructionTerms",
     "TrainConfig",
+    "active_units",
     "bernoulli_log_prob",
     "bernoulli_sample",
     "binarize",
     "conv_vae",
     "dense_vae",
+    "diagnose",
     "draw_sprites",
     "elbo",
     "evaluate",
+    "frechet_distance",
     "gaussian_kl",
     "gaussian_kl_per_coordinate",
     "gaussian_log_prob",
     "iwae_bound",
     "load",
+    "log_importance_weights",
+    "log_marginal",
     "plotting",
+    "rate_decomposition",
     "read_checkpoint",
     "reconstruction",
     "reparameterize",

@@ -3,22 +3,28 @@
 Read `train` first: everything else in this module is what it calls, in the order in which it calls it.
 """
 
+import atexit
 import csv
+import glob
 import io
 import math
 import os
 import random
-import tempfile
 import time
+import uuid
 import warnings
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from tqdm import tqdm
 
 from vae_lib.evaluation import evaluate, isolated_rng
@@ -174,6 +180,9 @@ def train(
 ) -> History:
     """Fit a model by Adam on minus an objective. Changes the model in place.
 
+    Under `torchrun` the processes share every batch, and the result is that of one process up to rounding:
+    see `Processes`. The history is the same in all of them; the first one writes and draws the bar.
+
     Args:
         model: any module that the objective accepts; moved to the config's device.
         x: training examples, shape (N, D), held in memory.
@@ -184,14 +193,16 @@ def train(
         config: the settings; TrainConfig() when not given.
         batch_transform: applied to every batch of x and once to `valid`: `bernoulli_sample` binarises anew
             at every step.
-        checkpoint: file that is rewritten, in one piece, after every epoch.
+        checkpoint: file that is rewritten, in one piece, after every epoch. It fits any number of processes.
         resume: go on from `checkpoint`, to the same bits as a run that was never stopped. Starts from the
             beginning where there is no such file yet.
         progress: show a bar (the environment variable TQDM_DISABLE=1 turns it off everywhere).
     Returns:
-        The history of all epochs, those before a resume included.
+        The history of all epochs, those before a resume included. After Ctrl-C too: `interrupted` is then
+        True, and the model has the weights of the last step that was taken.
     Raises:
-        ValueError, TypeError: data or settings that do not fit, before anything is changed.
+        ValueError, TypeError: data or settings that do not fit, before anything is changed; an objective
+            that does not return named terms of shape (B,).
         FloatingPointError: the loss became NaN or infinite. The weights are those before that step.
         FileExistsError: a checkpoint is there and resume is False.
         CheckpointError: the checkpoint cannot be read or belongs to another model or run.
@@ -203,10 +214,11 @@ def train(
     ['epoch', 'lr', 'beta', 'train_elbo', 'train_log_p_x_given_z', 'train_kl']
     """
     config = config or TrainConfig()
-    device = pick_device(config.device)
+    processes, device = join_processes(config.device)
     _check_before_training(model, x, valid, config, checkpoint, resume)
+    checkpoint = Path(checkpoint) if checkpoint and processes.rank == 0 else None
 
-    model.to(device)
+    processes.copy_from_first(model.to(device))
     x = x.to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=device.type != "mps")
     steps_per_epoch = math.ceil(len(x) / config.batch_size)
@@ -215,9 +227,14 @@ def train(
     with isolated_rng(device, config.seed):
         if valid is not None:
             valid = batch_transform(valid) if batch_transform else valid
-        if checkpoint and resume and Path(checkpoint).exists():
-            history, best = _restore(Path(checkpoint), model, optimizer, config, device)
+        state = None
+        if checkpoint and resume and checkpoint.exists():
+            state = _read_matching(checkpoint, model, config)
+        state = processes.from_first(state)
+        if state is not None:
+            history, best = _restore(state, model, optimizer, device)
 
+        progress = progress and processes.rank == 0
         bar = _progress_bar(config.epochs * steps_per_epoch, len(history) * steps_per_epoch, progress)
         model.train()
         try:
@@ -225,8 +242,9 @@ def train(
                 if _out_of_patience(best, epoch, config):
                     break
                 started = time.perf_counter()
+                _set_rng_state(processes.from_first(_rng_state(device)), device)
                 order = torch.randperm(len(x), device=device)
-                means, weights = [], []
+                sums, seen = [], 0
                 for i, index in enumerate(order.split(config.batch_size)):
                     step = epoch * steps_per_epoch + i
                     beta = config.beta_at(step, steps_per_epoch)
@@ -234,39 +252,51 @@ def train(
 
                     batch = x.index_select(0, index)
                     batch = batch_transform(batch) if batch_transform else batch
-                    terms = objective(model, batch)
+                    with processes.share(batch) as part:  # all of the batch, if this process is alone
+                        terms = objective(model, part)
+                    _check_terms(terms, len(part))
                     # elbo - (beta - 1) kl = log p(x|z) - beta kl: the minus sign, beta and the batch mean.
-                    loss = -_weigh(terms, beta).mean()
-                    if not torch.isfinite(loss):
-                        raise FloatingPointError(_diagnose(model, terms, epoch, step, config))
+                    loss = -_weigh(terms, beta).sum() / len(batch)
+                    total = torch.stack([loss.detach(), *(term.detach().sum() for term in terms)])
+                    processes.add_up(total)
+                    if not torch.isfinite(total[0]):
+                        raise FloatingPointError(_diagnose(model, part, terms, epoch, step, config))
 
                     optimizer.zero_grad()
                     loss.backward()
+                    processes.add_up_gradients(model)
                     if config.grad_clip is not None:
                         nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
                     optimizer.step()
 
-                    means.append(torch.stack([term.detach().mean() for term in terms]))
-                    weights.append(len(index))
+                    sums.append(total[1:])
+                    seen += len(batch)
                     bar.update()
                     if i % 20 == 0:
-                        bar.set_postfix_str(_postfix(terms, means[-1]), refresh=False)
+                        bar.set_postfix_str(_postfix(terms, total[1:] / len(batch)), refresh=False)
 
                 row = {"epoch": epoch + 1, "lr": optimizer.param_groups[0]["lr"], "beta": beta}
-                row |= _named("train", terms, _weighted_mean(means, weights))
+                row |= _named("train", terms, (torch.stack(sums).cpu().double().sum(0) / seen).tolist())
                 if valid is not None:
                     valid_terms = evaluate(model, valid, objective)
+                    valid_terms = type(valid_terms)(*processes.from_first(tuple(valid_terms)))
                     row |= _named("valid", valid_terms, valid_terms)
                     if config.patience is not None and epoch + 1 > config.kl_warmup_epochs:
                         best.update(epoch, float(_weigh(valid_terms, config.beta)), model)
                 history.rows.append(row)
                 history.seconds.append(time.perf_counter() - started)
                 if checkpoint:
-                    _save(Path(checkpoint), model, optimizer, config, history, best, device)
+                    _save(checkpoint, model, optimizer, config, history, best, device)
+                processes.from_first(None)  # nobody goes on before the first process has written
         except KeyboardInterrupt:
+            kept = " Nothing is saved yet." if checkpoint else ""
+            if checkpoint and checkpoint.exists():
+                # Pressed while saving, it may have come before or after the last epoch was in the file.
+                history = History(**read_checkpoint(checkpoint)["history"])
+                kept = f" {checkpoint} holds them; resume=True goes on from there."
             history.interrupted = True
-            kept = f" {checkpoint} holds them; resume=True goes on from there." if checkpoint else ""
-            warnings.warn(f"stopped by hand after {len(history)} complete epochs.{kept}", stacklevel=2)
+            if processes.rank == 0:
+                warnings.warn(f"stopped by hand after {len(history)} complete epochs.{kept}", stacklevel=2)
         finally:
             bar.close()
         if best.weights is not None and not history.interrupted:
@@ -293,6 +323,153 @@ def pick_device(name: str) -> torch.device:
         have = ", ".join(kind for kind, ok in there.items() if ok)
         raise ValueError(f"no device {name!r} on this machine; there is {have}. device='auto' picks one.")
     return torch.device(name)
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes that `torchrun` started, and which one this is. One process alone does nothing here.
+
+    What `torch.nn.parallel.DistributedDataParallel` does, by hand. It hooks into `model.forward`, but an
+    objective calls the model's parts; it averages over processes, so that the examples of a shorter share
+    would count for more; and it stops at a parameter that an objective leaves out. Adding up the
+    gradients of shares of one loss has none of these limits, and gives the gradient of the whole batch.
+
+    All processes hold all the data and walk through them in the same order, with the same random numbers.
+
+    Args:
+        rank: number of this process; 0 is the first one, which reads and writes the files.
+        count: how many there are.
+
+    >>> with Processes().share(torch.arange(5)) as part:
+    ...     part
+    tensor([0, 1, 2, 3, 4])
+    """
+
+    rank: int = 0
+    count: int = 1
+
+    @contextmanager
+    def share(self, batch: Tensor) -> Iterator[Tensor]:
+        """This process's rows of a batch (none, if the batch has too few), and their random numbers.
+
+        Inside, every random operation of torch draws for the whole batch and keeps these rows.
+        """
+        if self.count == 1:
+            yield batch
+            return
+        # Rounded up: a single row is the first process's, whose random state all take over in each epoch.
+        first, stop = (math.ceil(len(batch) * rank / self.count) for rank in (self.rank, self.rank + 1))
+        with _DrawForTheWholeBatch(first, stop - first, len(batch)):
+            yield batch[first:stop]
+
+    def add_up(self, value: Tensor) -> None:
+        """Replace a tensor by its sum over the processes, the same bits in each of them."""
+        if self.count > 1:
+            dist.all_reduce(value)
+
+    def add_up_gradients(self, model: nn.Module) -> None:
+        """Replace every gradient by its sum over the processes: one message for all of them."""
+        if self.count == 1:
+            return
+        trained = [p for p in model.parameters() if p.requires_grad]
+        used = torch.tensor([float(p.grad is not None) for p in trained], device=trained[0].device)
+        # A parameter that had no part in this share may have had one in another's.
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
+        message = torch.cat([used, *(gradient.flatten() for gradient in gradients)])
+        dist.all_reduce(message)
+        used, *pieces = message.split([len(trained), *(p.numel() for p in trained)])
+        for p, piece, count in zip(trained, pieces, used.tolist(), strict=True):
+            p.grad = piece.view_as(p).to(p.dtype) if count else None
+        for buffer in model.buffers():  # an objective may have moved one, as batch normalisation does
+            dist.broadcast(buffer, src=0)
+
+    def copy_from_first(self, model: nn.Module) -> None:
+        """Give every process the weights and buffers of the first one."""
+        if self.count > 1:
+            for tensor in model.state_dict().values():
+                dist.broadcast(tensor, src=0)
+
+    def from_first(self, value: Any) -> Any:
+        """The first process's value, in every process; waits for the first one to get here."""
+        if self.count == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+
+class _DrawForTheWholeBatch(TorchDispatchMode):
+    """Makes the noise of an example the same, however many processes share its batch.
+
+    Every operation that torch marks as random is widened to the size of the whole batch, and this
+    process's rows are cut out. The dimension of the batch is the first one of the length of the share; an
+    operation without one, such as the draw of one number, is left alone and so the same everywhere.
+    """
+
+    def __init__(self, first: int, length: int, whole: int) -> None:
+        super().__init__()
+        self.first, self.length, self.whole = first, length, whole
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        # A size, or tensors such as the probabilities of a draw.
+        shapes = [a.shape if isinstance(a, Tensor) else a for a in args if isinstance(a, Tensor | list)]
+        if torch.Tag.nondeterministic_seeded not in func.tags or not shapes or self.length not in shapes[0]:
+            return func(*args, **kwargs)
+        dim = list(shapes[0]).index(self.length)
+
+        def widen(a: Any) -> Any:
+            if not isinstance(a, Tensor | list):
+                return a
+            size = [*(a.shape if isinstance(a, Tensor) else a)]
+            size[dim] = self.whole
+            if isinstance(a, list):
+                return size
+            wide = a.new_ones(size)  # probabilities or scales, maybe, so not 0
+            wide.narrow(dim, self.first, self.length).copy_(a)
+            return wide
+
+        drawn = func(*map(widen, args), **kwargs)
+        if func._schema.is_mutable:  # such as normal_()
+            return args[0].copy_(drawn.narrow(dim, self.first, self.length))
+        outputs = drawn if isinstance(drawn, tuple) else (drawn,)  # dropout also returns its mask
+        cut = tuple(t.narrow(dim, self.first, self.length).clone() for t in outputs)
+        return cut if isinstance(drawn, tuple) else cut[0]
+
+
+def join_processes(name: str) -> tuple[Processes, torch.device]:
+    """Meet the processes that `torchrun` started, if it did, and take a device: on GPUs, one for each.
+
+    Args:
+        name: as in TrainConfig.device. "auto" takes the GPUs, if there are any, else the CPU.
+    Raises:
+        ValueError: there is no such device, or not one for every process.
+
+    >>> join_processes("cpu")
+    (Processes(rank=0, count=1), device(type='cpu'))
+    """
+    joined = dist.is_available() and dist.is_initialized()
+    if not joined and int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return Processes(), pick_device(name)
+    has_gpu = torch.cuda.is_available()
+    device = pick_device("cpu" if name == "auto" and not has_gpu else name)
+    if device.type == "cuda":
+        local, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if device.index is not None or local >= gpus:
+            raise ValueError(
+                f"device={name!r} does not give every process a GPU of its own: this is number {local} on "
+                f"this machine, which has {gpus}. Start torchrun with --nproc-per-node={gpus} and "
+                "device='cuda', or take device='cpu'."
+            )
+        device = torch.device("cuda", local)
+        torch.cuda.set_device(device)
+    elif device.type != "cpu":
+        raise ValueError(f"several processes need device='cpu' or 'cuda', got {name!r}")
+    if not joined:
+        dist.init_process_group("cpu:gloo,cuda:nccl" if has_gpu else "gloo")
+        # Not at the end of `train`: a group cannot be founded twice on the same torchrun.
+        atexit.register(dist.destroy_process_group)
+    return Processes(dist.get_rank(), dist.get_world_size()), device
 
 
 def seed_everything(seed: int) -> None:
@@ -326,6 +503,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not path.exists():
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
+        if zipfile.is_zipfile(path):
+            # torch.load does not compare the checksums that it wrote: a flipped bit would be a wrong weight.
+            with zipfile.ZipFile(path) as archive:
+                if damaged := archive.testzip():
+                    raise zipfile.BadZipFile(f"the checksum of {damaged} does not fit")
         # weights_only refuses every pickle that would call anything but torch's own tensor builders.
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -339,22 +521,33 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path} was not written by vae_lib.train. For a plain state dict use "
             "model.load_state_dict(torch.load(path, weights_only=True))."
         )
+    if missing := {"model", "optimizer", "config", "history", "best", "rng"} - state.keys():
+        raise CheckpointError(f"{path} is not complete, nothing was loaded: it has no {sorted(missing)[0]!r}")
     return state
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file in one step: whatever happens, it holds either the old bytes or all the new ones."""
+    """Replace a file in one step: whatever happens, it holds either the old bytes or all the new ones.
+
+    Raises:
+        OSError: it cannot be written, for example because the disk is full. The old file is still there.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    new = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(new, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+        os.replace(new, path)
+    except BaseException as error:
+        new.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = str(path), None
         raise
+    # What a process left that was killed right here.
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        left.unlink(missing_ok=True)
 
 
 @dataclass
@@ -389,10 +582,18 @@ def _weigh(terms: Any, beta: float) -> Any:
     return goal - (beta - 1.0) * terms.kl
 
 
-def _weighted_mean(means: list[Tensor], weights: list[int]) -> list[float]:
-    w = torch.tensor(weights, dtype=torch.float64)
-    mean: list[float] = (w @ torch.stack(means).cpu().double() / w.sum()).tolist()
-    return mean
+def _check_terms(terms: Any, n: int) -> None:
+    if not hasattr(terms, "_fields"):
+        raise TypeError(
+            f"the objective returned {type(terms).__name__}, expected a NamedTuple of tensors (B,), such as "
+            "ElboTerms, with the one to maximise in front."
+        )
+    for name, term in zip(terms._fields, terms, strict=True):
+        if term.shape != (n,):
+            raise ValueError(
+                f"the objective's term {name!r} has shape {tuple(term.shape)} for a batch of {n}, expected "
+                f"({n},): one value per example, summed over pixels and latents, never averaged."
+            )
 
 
 def _named(split: str, terms: Any, values: Any) -> dict[str, float]:
@@ -411,12 +612,16 @@ def _postfix(terms: Any, values: Tensor) -> str:
     return ", ".join(f"{short.get(name, name)} {value:.2f}" for name, value in pairs)
 
 
-def _diagnose(model: nn.Module, terms: Any, epoch: int, step: int, config: TrainConfig) -> str:
+def _diagnose(model: nn.Module, x: Tensor, terms: Any, epoch: int, step: int, config: TrainConfig) -> str:
     parts = [
         f"{name} in {int((~torch.isfinite(term)).sum())} of {len(term)} examples"
         for name, term in zip(terms._fields, terms, strict=True)
         if not torch.isfinite(term).all()
     ]
+    if not parts:
+        parts = ["in the examples of another process, or in the sum over the batch"]
+    if x.is_floating_point() and not torch.isfinite(x).all():
+        parts.append("x itself, so look at the data and the batch_transform first")
     broken = [name for name, p in model.named_parameters() if not torch.isfinite(p).all()]
     weights = (
         f"Weights were already not finite ({broken[0]}), so the gradient of the step before exploded."
@@ -441,11 +646,16 @@ def _check_before_training(
     for data in (x, valid):
         if data is None:
             continue
-        check = getattr(model, "check_data", None)
-        if check is not None:
-            check(data)
-        elif len(data) == 0:
+        if not isinstance(data, Tensor):
+            raise TypeError(f"expected a torch tensor, got {type(data).__name__}. Use torch.as_tensor(x).")
+        if data.ndim == 0 or len(data) == 0:
             raise ValueError("the data hold no example")
+        # Models of one's own may take any shape and type: integers for words, NaN for what is missing.
+        if check := getattr(model, "check_data", None):
+            check(data)
+            dtype = next(model.parameters()).dtype
+            if data.dtype != dtype:
+                raise TypeError(f"the data are {data.dtype}, the model is {dtype}. Use x.to({dtype}).")
     if config.patience is not None and valid is None:
         raise ValueError("patience watches the validation loss: pass valid=...")
     if resume and checkpoint is None:
@@ -457,6 +667,19 @@ def _check_before_training(
         )
 
 
+def _rng_state(device: torch.device) -> dict[str, Tensor]:
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def _set_rng_state(state: dict[str, Tensor], device: torch.device) -> None:
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
+
+
 def _save(
     path: Path,
     model: nn.Module,
@@ -466,9 +689,6 @@ def _save(
     best: _Best,
     device: torch.device,
 ) -> None:
-    rng = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        rng["cuda"] = torch.cuda.get_rng_state(device)
     state = {
         "format": "vae_lib checkpoint 1",
         "model": model.state_dict(),
@@ -476,28 +696,26 @@ def _save(
         "config": asdict(config),
         "history": {"rows": history.rows, "seconds": history.seconds},
         "best": asdict(best),
-        "rng": rng,
+        "rng": _rng_state(device),
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
     write_atomically(path, buffer.getvalue())
 
 
-def _restore(
-    path: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    config: TrainConfig,
-    device: torch.device,
-) -> tuple[History, _Best]:
+def _read_matching(path: Path, model: nn.Module, config: TrainConfig) -> dict[str, Any]:
     state = read_checkpoint(path)
     _check_same_run(path, state["config"], config)
     _check_same_model(path, state["model"], model.state_dict())
+    return state
+
+
+def _restore(
+    state: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
+) -> tuple[History, _Best]:
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
-    torch.set_rng_state(state["rng"]["cpu"])
-    if device.type == "cuda" and "cuda" in state["rng"]:
-        torch.cuda.set_rng_state(state["rng"]["cuda"], device)
+    _set_rng_state(state["rng"], device)
     return History(**state["history"]), _Best(**state["best"])
 
 
