@@ -27,7 +27,9 @@ SETTLE = """async () => {
 }"""
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 # Preloading would fetch style sheets by addresses that do not exist, and log an error for each.
-AXE = """async () => (await axe.run(document, {preload: false, resultTypes: ["violations"]}))
+# With a list of rules it looks at those alone; with null, or none, at all of them.
+AXE = """async rules => (await axe.run(document, {preload: false, resultTypes: ["violations"],
+        ...(rules ? {runOnly: rules} : {})}))
     .violations.map(v => `${v.id}: ${v.help}\\n    ` +
         v.nodes.map(n => n.html.slice(0, 160)).join("\\n    "))"""
 
