@@ -1,7 +1,8 @@
 """vae_lib: the library of the book. Small enough to be read in one sitting, module by module:
 
 distributions, networks, models, objectives, evaluation, diagnosis, training, each built on those before it,
-and data and plotting beside them. The live figures stand apart: `from vae_lib import live`.
+and data, plotting and feedback (checks of exercises) beside them. The live figures stand apart:
+`from vae_lib import live`.
 """
 
 from vae_lib import plotting
@@ -23,6 +24,7 @@ from vae_lib.evaluation import (
     log_marginal,
     rate_decomposition,
 )
+from vae_lib.feedback import expect
 from vae_lib.models import (
     VAE,
     Autoencoder,
@@ -80,6 +82,7 @@ __all__ = [
     "draw_sprites",
     "elbo",
     "evaluate",
+    "expect",
     "frechet_distance",
     "gaussian_kl",
     "gaussian_kl_per_coordinate",
