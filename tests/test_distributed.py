@@ -21,7 +21,7 @@ from torch import Tensor, nn
 import vae_lib as vl
 from vae_lib import training
 from vae_lib.__main__ import main
-from vae_lib.training import Processes, join_processes
+from vae_lib.processes import Processes, join_processes
 
 CLI = [
     "train",

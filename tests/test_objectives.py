@@ -136,3 +136,16 @@ def test_evaluate_leaves_the_random_state_the_mode_and_the_weights_alone():
 def test_evaluate_refuses_no_data():
     with pytest.raises(ValueError, match="no example"):
         vl.evaluate(vl.dense_vae(12, (8,), 3), torch.zeros(0, 12))
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.full((3, 12), float("nan")), "NaN"),
+        (torch.zeros(3, 11), "12"),
+        (torch.full((3, 12), 255.0), r"\[0, 1\]"),
+    ],
+)
+def test_evaluate_refuses_data_that_do_not_fit_the_model(x, message):
+    with pytest.raises(ValueError, match=message):
+        vl.evaluate(vl.dense_vae(12, (8,), 3), x)

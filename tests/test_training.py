@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 import vae_lib as vl
-from vae_lib import training
+from vae_lib import processes
 from vae_lib.training import write_atomically
 
 
@@ -420,7 +420,7 @@ def test_a_misspelt_setting_is_an_error():
 @pytest.mark.parametrize("device", ["cudda", "tpu", "cuda:0" if not torch.cuda.is_available() else "xpu"])
 def test_a_device_that_is_not_there_is_named(device):
     with pytest.raises(ValueError, match="device='auto'"):
-        training.pick_device(device)
+        processes.pick_device(device)
 
 
 def test_combinations_without_sense_are_refused(x):

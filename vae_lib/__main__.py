@@ -36,11 +36,10 @@ from vae_lib.data import DataError, Dataset
 from vae_lib.evaluation import evaluate, isolated_rng, log_marginal
 from vae_lib.models import VAE, BernoulliDecoder, GaussianDecoder, GaussianEncoder
 from vae_lib.networks import ConvDecoderBody, ConvEncoderBody
+from vae_lib.processes import join_processes, pick_device
 from vae_lib.training import (
     CheckpointError,
     TrainConfig,
-    join_processes,
-    pick_device,
     read_checkpoint,
     seed_everything,
     train,

@@ -40,7 +40,7 @@ def evaluate(
     Returns:
         The objective's NamedTuple with a float in each field.
     Raises:
-        ValueError: x is empty.
+        ValueError, TypeError: x is empty, or does not fit the model: see its `check_data`.
 
     >>> from vae_lib.models import dense_vae
     >>> terms = evaluate(dense_vae(784, (400,), 20), torch.zeros(100, 784))
@@ -49,6 +49,8 @@ def evaluate(
     """
     if len(x) == 0:
         raise ValueError("the data hold no example")
+    if check := getattr(model, "check_data", None):
+        check(x)
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
