@@ -879,7 +879,7 @@ def test_a_page_gets_plain_html(name: str, monkeypatch: pytest.MonkeyPatch) -> N
     bundle = figure._repr_mimebundle_()
     assert set(bundle) == {"text/html", "image/png"}
     assert figure._widget is None
-    assert "<script" not in bundle["text/html"]
+    assert not re.search(r'<script(?! type="text/plain")', bundle["text/html"])
     assert "://" not in bundle["text/html"]
     assert re.search(
         r'<noscript><img src="data:image/png;base64,[^"]{1000,}" alt="[^"]+', bundle["text/html"]
@@ -898,6 +898,32 @@ def test_only_pages_with_a_figure_load_the_script(tmp_path: Path) -> None:
     written = (tmp_path / "_static" / "live.js").read_text()
     assert all(f'define("{kind.make().tag}"' in written for kind in KINDS.values())
     assert not re.search(r"^(import|export) ", written, re.MULTILINE)
+
+
+@pytest.mark.site
+def test_two_figures_share_the_weights_of_one_model(
+    tmp_path: Path, tab: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "LARGE", 1000)
+    explorer, spaces = live.LatentExplorer(VAE, X, LABELS), live.TwoSpaces(AE, VAE, X, LABELS)
+    page = PAGE.format(style="", figure=explorer.html() + spaces.html())
+    once = book_extension.keep_pieces_once(page)
+    assert len(page) - len(once) > len(base.pack(VAE.decoder.net[-1].weight))
+    assert book_extension.keep_pieces_once(once) == once
+    (tmp_path / "live.js").write_text(base.page_script())
+    (tmp_path / "both.html").write_text(once)
+    visit = Visit(tab, tmp_path.as_uri() + "/")
+    visit.open("both.html")
+    z = torch.tensor([[0.5, -1.0]])
+    with torch.no_grad():
+        expected = VAE.decoder.mean(z).sum().item()
+    for tag in ("live-latent", "live-two-spaces"):
+        tab.evaluate("tag => { document.querySelector(tag).state = {z1: 0.5, z2: -1} }", tag)
+    values = tab.evaluate("document.querySelector('live-two-spaces').values")
+    assert values["vae_ink"] == pytest.approx(expected, abs=0.05)
+    ink = tab.evaluate("document.querySelector('live-latent').values.ink")
+    assert ink == pytest.approx(expected, abs=0.05)
+    assert not visit.problems
 
 
 def test_a_decoder_that_the_page_cannot_run_is_refused() -> None:

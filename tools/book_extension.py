@@ -28,7 +28,13 @@ MARKUP = {
     # Asked for early and across origins, a font is refused to a page opened as a file; the style
     # sheet asks for it again in a way that works.
     r'\s*<link rel="preload" as="font"[^>]*>': "",
+    # A comma behind a formula must not begin the next line.
+    r'(<span class="math notranslate nohighlight">[^<]*</span>[,.;:?!)]+)': (
+        r'<span class="nobreak">\1</span>'
+    ),
 }
+# Numbers of a live figure, under an id that names their content.
+PIECE = re.compile(r'<script type="text/plain" id="(live-\w+)">[^<]*</script>')
 
 
 def outcome_hash(root: Path) -> str:
@@ -96,11 +102,23 @@ def load_live_script(app: Sphinx, page: str, template: str, context: dict[str, A
         app.add_js_file(LIVE_SCRIPT)
 
 
+def keep_pieces_once(page: str) -> str:
+    """Leave out the numbers of a live figure that an earlier figure of the page has brought already."""
+    seen: set[str] = set()
+
+    def first_only(piece: re.Match[str]) -> str:
+        known = piece[1] in seen
+        seen.add(piece[1])
+        return "" if known else piece[0]
+
+    return PIECE.sub(first_only, page)
+
+
 def mend_pages(app: Sphinx, error: Exception | None) -> None:
     """Put right what Sphinx, MyST-NB and the theme write into every page."""
     for path in Path(app.outdir).rglob("*.html"):
         page = path.read_text(encoding="utf-8")
-        mended = page
+        mended = keep_pieces_once(page)
         for written, wanted in MARKUP.items():
             mended = re.sub(written, wanted, mended)
         if mended != page:

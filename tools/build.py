@@ -25,6 +25,8 @@ def kernel_environment() -> dict[str, str]:
     environment = os.environ | {
         "TQDM_DISABLE": "1",
         "PYTHONHASHSEED": "0",
+        # These networks gain little from a second core, and lose tenfold if something else wants it.
+        "OMP_NUM_THREADS": "1",
         # Live figures as plain HTML: a page has no kernel that a widget could talk to.
         "VAE_LIB_STATIC": "1",
         # A reader's own matplotlibrc or IPython start-up files must not change the pages, and

@@ -6,6 +6,7 @@ Jupyter the same script is an anywidget, and Python can read and set the figure'
 """
 
 import base64
+import hashlib
 import html
 import io
 import json
@@ -27,6 +28,8 @@ from vae_lib import plotting
 FOLDER = Path(__file__).parent
 #: Set while the book is built: figures are then plain HTML, which needs no kernel.
 STATIC = "VAE_LIB_STATIC"
+#: Letters from which on a piece of numbers stands in an element of its own, which figures can share.
+LARGE = 20_000
 
 State = dict[str, Any]
 
@@ -85,11 +88,18 @@ class LiveFigure:
             return file.getvalue()
 
     def html(self) -> str:
-        """The custom element, with everything that it needs but the script."""
-        config = self._config | {"state": self.state, "colors": plotting.COLORS}
+        """The custom element, with everything that it needs but the script.
+
+        Weights stand before it under an id that is their hash, so that a page needs them once only.
+        """
+        pieces: dict[str, str] = {}
+        config = _without_large(self._config | {"state": self.state, "colors": plotting.COLORS}, pieces)
+        numbers = "".join(
+            f'<script type="text/plain" id="live-{key}">{text}</script>' for key, text in pieces.items()
+        )
         still = base64.b64encode(self.still()).decode()
         return (
-            f'<{self.tag} config="{html.escape(json.dumps(config))}"><noscript>'
+            f'{numbers}<{self.tag} config="{html.escape(json.dumps(config))}"><noscript>'
             f'<img src="data:image/png;base64,{still}" alt="A still picture of a figure that moves where'
             f' scripts may run."></noscript></{self.tag}>'
         )
@@ -112,6 +122,19 @@ class _Widget(anywidget.AnyWidget):
 
 
 # Numbers for the browser ---------------------------------------------------------------------------
+
+
+def _without_large(value: Any, pieces: dict[str, str]) -> Any:
+    """A copy of `value` with every long text replaced by the key under which `pieces` now holds it."""
+    if isinstance(value, Mapping):
+        return {key: _without_large(item, pieces) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_large(item, pieces) for item in value]
+    if isinstance(value, str) and len(value) >= LARGE:
+        key = hashlib.sha256(value.encode()).hexdigest()[:16]
+        pieces[key] = value
+        return {"piece": key}
+    return value
 
 
 def pack(values: Tensor) -> str:

@@ -401,7 +401,9 @@ class LiveFigure extends HTMLElement {
 
   connectedCallback() {
     if (!this.shadowRoot) {
-      const { state, colors, ...config } = JSON.parse(this.getAttribute("config"));
+      // Long texts stand in elements of their own, see `LiveFigure.html` in Python.
+      const { state, colors, ...config } = JSON.parse(this.getAttribute("config"), (_, value) =>
+        value?.piece ? this.getRootNode().querySelector(`#live-${value.piece}`).textContent : value);
       Object.assign(this, { config, colors });
       const root = this.attachShadow({ mode: "open" });
       root.innerHTML = `<style>${STYLE}${this.constructor.style ?? ""}</style>

@@ -2,7 +2,7 @@
 
 function render({ model, el }) {
   el.innerHTML = model.get("html");
-  const figure = el.firstElementChild;
+  const figure = el.lastElementChild;
   // The figure keeps to its limits, so what Python hears back may differ from what it said.
   const send = () => {
     model.set("state", figure.state);
