@@ -1,6 +1,7 @@
 """The browser of the tests: what a visit to a page is, and what may go wrong in it."""
 
 import functools
+import gzip
 import http.server
 import os
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page, Response, ViewportSize, sync_playwright
 
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 844}
@@ -32,6 +33,18 @@ AXE = """async rules => (await axe.run(document, {preload: false, resultTypes: [
         ...(rules ? {runOnly: rules} : {})}))
     .violations.map(v => `${v.id}: ${v.help}\\n    ` +
         v.nodes.map(n => n.html.slice(0, 160)).join("\\n    "))"""
+
+
+# Seconds until the largest thing was painted, and how far the layout jumped.
+WATCH = """
+window.largestPaint = 0;
+window.layoutShift = 0;
+new PerformanceObserver(list => { for (const e of list.getEntries()) largestPaint = e.startTime / 1000; })
+    .observe({type: "largest-contentful-paint", buffered: true});
+new PerformanceObserver(list => { for (const e of list.getEntries()) layoutShift += e.value; })
+    .observe({type: "layout-shift", buffered: true});
+"""
+COMPRESSED = (".woff", ".woff2", ".png", ".jpg", ".gz")
 
 
 def unavailable(reason: str) -> NoReturn:
@@ -74,8 +87,10 @@ class Visit:
         self.page = page
         self.home = home
         self.problems: list[str] = []
+        self.replies: list[Response] = []
+        page.add_init_script(WATCH)
         page.on("request", lambda request: self.note_request(request.url))
-        page.on("response", lambda reply: self.note_status(reply.status, reply.url))
+        page.on("response", lambda reply: self.note_reply(reply))
         page.on("console", lambda message: self.note_message(message.type, message.text))
         page.on("pageerror", lambda error: self.problems.append(f"script error: {error}"))
 
@@ -83,9 +98,10 @@ class Visit:
         if not url.startswith((self.home, "data:", "blob:")):
             self.problems.append(f"request to another host: {url}")
 
-    def note_status(self, status: int, url: str) -> None:
-        if status >= 400:
-            self.problems.append(f"status {status}: {url}")
+    def note_reply(self, reply: Response) -> None:
+        self.replies.append(reply)
+        if reply.status >= 400:
+            self.problems.append(f"status {reply.status}: {reply.url}")
 
     def note_message(self, kind: str, text: str) -> None:
         if kind == "error":
@@ -94,6 +110,11 @@ class Visit:
     def open(self, path: str) -> None:
         self.page.goto(self.home + path)
         self.page.evaluate(SETTLE)
+
+    def kilobytes(self) -> float:
+        """What has travelled so far, compressed as a web server would."""
+        bodies = [(reply.url, reply.body()) for reply in self.replies if reply.ok]
+        return sum(len(b if url.endswith(COMPRESSED) else gzip.compress(b)) for url, b in bodies) / 1000
 
 
 @functools.cache

@@ -22,6 +22,9 @@ SITE = ROOT / "_build" / "html"
 PAGES = [*notebooks.toc_entries(ROOT), "genindex", "search"]
 CHAPTERS = [str(c.path.relative_to(ROOT).with_suffix("")) for c in notebooks.chapters(ROOT)]
 NARROW_WIDTHS = (390, 320)
+MAX_KILOBYTES = 1000
+# A shift of 0.1 is what readers begin to notice.
+MAX_SHIFT = 0.1
 # All rules once: a long chapter takes axe twenty seconds. Of the rest, colours differ between the themes,
 # and what scrolls differs between the widths.
 AXE_RUNS = (
@@ -72,10 +75,14 @@ def mathematics_problems(page: Page) -> list[str]:
 @pytest.mark.site
 @pytest.mark.parametrize("name", PAGES)
 def test_page(name: str, base: str, tab: Page) -> None:
-    """Typeset mathematics, described figures, no foreign request, no script error, accessible."""
+    """Typeset mathematics, described figures, light, no foreign request, no script error, accessible."""
     visit = Visit(tab, base)
     visit.open(f"{name}.html")
     problems = mathematics_problems(tab)
+    if (weight := visit.kilobytes()) > MAX_KILOBYTES:
+        problems.append(f"the page weighs {weight:.0f} kB")
+    if (shift := tab.evaluate("layoutShift")) > MAX_SHIFT:
+        problems.append(f"the layout jumps by {shift:.3f}")
     problems += [f"figures, {key}: {found}" for key, found in tab.evaluate(FIGURES).items() if found]
     tab.evaluate(axe_source())
     for device, theme, rules in AXE_RUNS:

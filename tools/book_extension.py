@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from light_pages import lighten
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ExtensionError
@@ -140,6 +141,11 @@ def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
             shutil.copy2(source / part, target / part)
 
 
+def make_light(app: Sphinx, error: Exception | None) -> None:
+    if error is None:
+        lighten(Path(app.outdir))
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", choose_execution_cache)
     app.connect("config-inited", add_repository)
@@ -147,4 +153,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", load_live_script)
     app.connect("build-finished", copy_mathjax)
     app.connect("build-finished", mend_pages)
+    app.connect("build-finished", make_light)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
