@@ -6,7 +6,7 @@ BIN := .venv/bin
 LOCK := requirements.txt constraints.txt pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check lab bench tidy constraints clean
+.PHONY: help book test check lab student bench speed tidy constraints clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,8 +39,14 @@ check: .venv/.dev ## the quick loop: lint, types, unit tests (no book, no browse
 lab: .venv/.reader ## open the chapters in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=book
 
+student: .venv/.reader ## the chapters without their answers, in _build/student
+	$(BIN)/python tools/student.py
+
 bench: .venv/.dev ## time one epoch: our loop, the DataLoader loop, the machine's limit
 	$(BIN)/python tools/bench.py
+
+speed: .venv/.dev book ## weigh and time every page of the site
+	$(BIN)/python tools/speed.py
 
 tidy: .venv/.dev ## strip outputs, name new cells, format code
 	$(BIN)/python tools/notebooks.py tidy
@@ -50,5 +56,5 @@ tidy: .venv/.dev ## strip outputs, name new cells, format code
 constraints: .venv/.dev ## pin again what the requirements pull in
 	$(BIN)/python tools/constraints.py
 
-clean: ## remove the built site and the execution cache (keeps .venv)
-	rm -rf _build
+clean: ## remove what was built (keeps .venv, and _build/student, where somebody may have worked)
+	@if [ -d _build ]; then find _build -mindepth 1 -maxdepth 1 ! -name student -exec rm -rf {} +; fi

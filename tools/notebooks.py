@@ -74,13 +74,20 @@ def chapters(root: Path = ROOT) -> list[Chapter]:
     return [Chapter(path, json.loads(path.read_text(encoding="utf-8"))) for path in paths if path.exists()]
 
 
+def on_disk(root: Path = ROOT) -> list[Path]:
+    """Notebooks under book/ but for the problem sets, which are handed out and are no part of the site."""
+    others = {".ipynb_checkpoints", "assignments"}
+    found = (root / "book").rglob("*.ipynb")
+    return sorted(path for path in found if not others & set(path.relative_to(root).parts))
+
+
 def stray_notebooks(root: Path = ROOT) -> list[str]:
     """Notebooks under book/ that no reader will find."""
     listed = {root / f"{entry}.ipynb" for entry in toc_entries(root)}
     return [
         f"{path.relative_to(root)} is not in _toc.yml: add it there, or move it out of book/."
-        for path in sorted((root / "book").rglob("*.ipynb"))
-        if path not in listed and ".ipynb_checkpoints" not in path.parts
+        for path in on_disk(root)
+        if path not in listed
     ]
 
 
@@ -397,9 +404,7 @@ def written(notebook: Notebook) -> str:
 
 def main(arguments: list[str]) -> int:
     if arguments == ["tidy"]:
-        for path in sorted((ROOT / "book").rglob("*.ipynb")):
-            if ".ipynb_checkpoints" in path.parts:
-                continue
+        for path in on_disk():
             before = path.read_text(encoding="utf-8")
             notebook = json.loads(before)
             tidy(notebook)
