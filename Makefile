@@ -4,9 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 # A newer list of packages, or a newer package definition, makes the environment again.
 LOCK := requirements.txt constraints.txt pyproject.toml
+# Several processes of one thread each: side by side, more threads would slow each other down tenfold.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check lab student bench speed tidy constraints clean
+.PHONY: help book test check lab student grade slides pdf zip links bench speed tidy constraints clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,19 +30,34 @@ test: .venv/.dev book ## lint, types, then every test, the built pages included
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(PYTEST)
 
 check: .venv/.dev ## the quick loop: lint, types, unit tests (no book, no browser)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not site and not slow"
+	$(PYTEST) -m "not site and not slow"
 
 lab: .venv/.reader ## open the chapters in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=book
 
 student: .venv/.reader ## the chapters without their answers, in _build/student
 	$(BIN)/python tools/student.py
+
+grade: .venv/.dev ## grade a folder of submissions: make grade SUBMISSIONS=folder
+	$(BIN)/python tools/grade.py $(SUBMISSIONS)
+
+slides: .venv/.dev book ## reveal.js decks of four chapters, in _build/slides
+	$(BIN)/python tools/slides.py
+
+pdf: .venv/.dev book ## the whole book as _build/vae-book.pdf
+	$(BIN)/python tools/pdf.py
+
+zip: .venv/.reader book ## the site to take along, as _build/vae-book-site.zip
+	$(BIN)/python tools/release.py
+
+links: .venv/.dev book ## ask other hosts whether the pages' links to them still work
+	$(BIN)/python tools/links.py
 
 bench: .venv/.dev ## time one epoch: our loop, the DataLoader loop, the machine's limit
 	$(BIN)/python tools/bench.py

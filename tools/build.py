@@ -59,7 +59,7 @@ def fingerprint(root: Path) -> str:
     shared += sorted(root.glob("book/references.bib"))
     for path in shared:
         digest.update(path.read_bytes())
-    for variable in ("BOOK_REPOSITORY", "BOOK_BRANCH"):
+    for variable in ("BOOK_REPOSITORY", "BOOK_BRANCH", "BOOK_SOLUTIONS"):
         digest.update(f"{variable}={os.environ.get(variable, '')}\n".encode())
     digest.update("\n".join(page_titles(root)).encode())
     return digest.hexdigest()

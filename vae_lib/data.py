@@ -189,6 +189,8 @@ def bernoulli_sample(x: Tensor, *, generator: torch.Generator | None = None) -> 
     Raises:
         ValueError: x is not floating, or leaves [0, 1].
 
+    Book: eq-likelihoods-grey.
+
     >>> bernoulli_sample(torch.tensor([0.0, 1.0]))
     tensor([0., 1.])
     """

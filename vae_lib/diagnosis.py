@@ -110,6 +110,8 @@ def diagnose(
     Raises:
         TypeError, ValueError: the model or x do not fit the protocol above.
 
+    Book: def-bugs-scales.
+
     >>> from vae_lib.models import dense_vae
     >>> diagnose(dense_vae(64, (32,), 2), torch.rand(200, 64)).wrong
     ()

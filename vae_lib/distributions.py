@@ -30,7 +30,7 @@ def gaussian_log_prob(x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
     Raises:
         ValueError: the shapes do not broadcast.
 
-    Source: Bishop (2006), eq. 2.43.
+    Book: eq-probability-diagonal-gaussian.  Source: Bishop (2006), eq. 2.43.
 
     >>> gaussian_log_prob(torch.zeros(1), torch.zeros(1), torch.zeros(1))
     tensor(-0.9189)
@@ -48,6 +48,8 @@ def standard_normal_log_prob(z: Tensor) -> Tensor:
         z: latent codes, shape (..., L).
     Returns:
         One value per code, shape (...).
+
+    Book: def-probability-standard-normal.
 
     >>> standard_normal_log_prob(torch.zeros(3, 2))
     tensor([-1.8379, -1.8379, -1.8379])
@@ -73,7 +75,7 @@ def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
     Raises:
         ValueError: the shapes do not broadcast.
 
-    Source: Kingma & Welling (2014), appendix C.1.
+    Book: eq-likelihoods-bernoulli, eq-likelihoods-grey.  Source: Kingma & Welling (2014), appendix C.1.
 
     >>> bernoulli_log_prob(torch.tensor([1.0, 0.0]), torch.zeros(2))
     tensor(-1.3863)
@@ -95,7 +97,7 @@ def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
     Raises:
         ValueError: the shapes differ.
 
-    Source: Kingma & Welling (2014), appendix B.
+    Book: eq-kl-gaussian.  Source: Kingma & Welling (2014), appendix B.
 
     >>> gaussian_kl(torch.ones(2, 3), torch.zeros(2, 3))
     tensor([1.5000, 1.5000])
@@ -113,6 +115,8 @@ def gaussian_kl_per_coordinate(mu: Tensor, logvar: Tensor) -> Tensor:
         Nats per coordinate, shape (..., L).
     Raises:
         ValueError: the shapes differ.
+
+    Book: eq-kl-standard.
 
     >>> gaussian_kl_per_coordinate(torch.tensor([0.0, 2.0]), torch.zeros(2))
     tensor([0., 2.])
@@ -139,6 +143,7 @@ def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor | None = None) -> Ten
     Raises:
         ValueError: the shapes do not broadcast.
 
+    Book: eq-pytorch-reparameterize, eq-reparam-substitution.
     Source: Kingma & Welling (2014), section 2.4; Rezende, Mohamed & Wierstra (2014).
 
     >>> mu, logvar = torch.zeros(2, 3), torch.full((2, 3), 2 * math.log(0.5))

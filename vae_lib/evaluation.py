@@ -42,6 +42,8 @@ def evaluate(
     Raises:
         ValueError, TypeError: x is empty, or does not fit the model: see its `check_data`.
 
+    Book: def-elbo-dataset.
+
     >>> from vae_lib.models import dense_vae
     >>> terms = evaluate(dense_vae(784, (400,), 20), torch.zeros(100, 784))
     >>> abs(terms.elbo - (terms.log_p_x_given_z - terms.kl)) < 1e-3

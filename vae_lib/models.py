@@ -24,6 +24,8 @@ class GaussianEncoder(nn.Module):
         z_dim: number L of latent coordinates.
         hidden: widths of the dense layers, or a body (..., D) -> (..., out_dim) with an attribute `out_dim`.
 
+    Book: def-pytorch-encoder.
+
     >>> mu, logvar = GaussianEncoder(x_dim=784, z_dim=20)(torch.zeros(8, 784))
     >>> mu.shape, logvar.shape
     (torch.Size([8, 20]), torch.Size([8, 20]))
@@ -67,6 +69,8 @@ class BernoulliDecoder(nn.Module):
         z_dim: number L of latent coordinates.
         x_dim: width D of an example.
         hidden: widths of the dense layers, or a network (..., L) -> (..., D) that returns the logits.
+
+    Book: eq-likelihoods-bernoulli.
 
     >>> decoder = BernoulliDecoder(z_dim=20, x_dim=784)
     >>> z = torch.randn(5, 8, 20)                              # five samples for each of eight examples
@@ -116,6 +120,8 @@ class GaussianDecoder(nn.Module):
         learn_std: train sigma along with the weights, starting from `std`.
     Raises:
         ValueError: std is not positive.
+
+    Book: eq-likelihoods-gaussian.
 
     >>> round(GaussianDecoder(z_dim=2, x_dim=3, hidden=(), std=0.5).std, 4)
     0.5
@@ -207,6 +213,7 @@ class VAE(nn.Module):
     Raises:
         ValueError: encoder and decoder disagree on the shape of x or z.
 
+    Book: def-latent-joint, eq-pytorch-loss.
     Source: Kingma & Welling (2014); Rezende, Mohamed & Wierstra (2014).
 
     >>> model = VAE(GaussianEncoder(784, 20), BernoulliDecoder(20, 784))

@@ -21,6 +21,8 @@ class MLP(nn.Sequential):
     Raises:
         ValueError: a width is not positive.
 
+    Book: def-numpy-linear.
+
     >>> MLP(784, (400, 100)).out_dim
     100
     """
@@ -44,6 +46,8 @@ class ConvEncoderBody(nn.Module):
     Args:
         image_shape: (C, H, W) of the flat input.
         channels: output channels of each convolution.
+
+    Book: def-conv-two, eq-conv-halve.
 
     >>> ConvEncoderBody((1, 28, 28), (32, 64)).out_dim      # 64 channels of 7 x 7
     3136
@@ -70,6 +74,8 @@ class ConvDecoderBody(nn.Module):
         z_dim: width of the input.
         image_shape: (C, H, W) of the flat output.
         channels: channels of the mirrored encoder, in the encoder's order.
+
+    Book: eq-conv-transposed, eq-conv-transposed-size.
 
     >>> import torch
     >>> ConvDecoderBody(20, (1, 28, 28), (32, 64))(torch.zeros(5, 20)).shape
@@ -102,6 +108,8 @@ class ConvDecoderBody(nn.Module):
 
 def halved_sizes(image_shape: tuple[int, int, int], n_halvings: int) -> list[tuple[int, int]]:
     """Height and width before and after each 3x3 convolution of stride 2 with padding 1.
+
+    Book: eq-conv-halve.
 
     >>> halved_sizes((1, 28, 28), 3)
     [(28, 28), (14, 14), (7, 7), (4, 4)]

@@ -20,7 +20,10 @@ from vae_lib.models import VAE, Autoencoder
 
 
 class ElboTerms(NamedTuple):
-    """elbo = log_p_x_given_z - kl, each (B,)."""
+    """elbo = log_p_x_given_z - kl, each (B,).
+
+    Book: eq-elbo-reconstruction.
+    """
 
     elbo: Tensor
     log_p_x_given_z: Tensor
@@ -53,7 +56,7 @@ def elbo(model: VAE, x: Tensor) -> ElboTerms:
     Returns:
         ElboTerms, each field of shape (B,), in nats.
 
-    Source: Kingma & Welling (2014), eq. 10.
+    Book: def-elbo-elbo, eq-elbo-reconstruction, eq-elbo-unbiased.  Source: Kingma & Welling (2014), eq. 10.
 
     >>> from vae_lib.models import dense_vae
     >>> terms = elbo(dense_vae(784, (400,), 20), torch.zeros(8, 784))
@@ -77,6 +80,8 @@ def reconstruction(model: Autoencoder, x: Tensor) -> ReconstructionTerms:
         x: examples, shape (B, D).
     Returns:
         ReconstructionTerms with a field of shape (B,), in nats.
+
+    Book: def-likelihoods-product.
     """
     return ReconstructionTerms(model.decoder.log_prob(x, model.encoder(x)))
 
@@ -95,7 +100,7 @@ def iwae_bound(model: VAE, x: Tensor, n_samples: int = 50) -> IwaeTerms:
     Returns:
         IwaeTerms with a field of shape (B,), in nats.
 
-    Source: Burda, Grosse & Salakhutdinov (2016), eq. 8.
+    Book: def-elbo-iwae, eq-elbo-iwae.  Source: Burda, Grosse & Salakhutdinov (2016), eq. 8.
     """
     if n_samples < 1:
         raise ValueError(f"n_samples must be at least 1, got {n_samples}")

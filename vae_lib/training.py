@@ -49,6 +49,8 @@ class TrainConfig:
     Raises:
         ValueError: a value out of range.
 
+    Book: eq-loop-weighted, eq-loop-clip.
+
     >>> TrainConfig(epochs=3, kl_warmup_epochs=1).beta
     1.0
     """
@@ -91,13 +93,19 @@ class TrainConfig:
         )
 
     def lr_at(self, step: int, steps_per_epoch: int) -> float:
-        """Learning rate of a step, counted from 0 over the whole run."""
+        """Learning rate of a step, counted from 0 over the whole run.
+
+        Book: eq-loop-cosine.
+        """
         if self.lr_schedule == "constant":
             return self.lr
         return 0.5 * self.lr * (1 + math.cos(math.pi * step / (self.epochs * steps_per_epoch)))
 
     def beta_at(self, step: int, steps_per_epoch: int) -> float:
-        """Weight of the KL at a step, counted from 0 over the whole run."""
+        """Weight of the KL at a step, counted from 0 over the whole run.
+
+        Book: eq-loop-warmup.
+        """
         if self.kl_warmup_epochs == 0:
             return self.beta
         return self.beta * min(1.0, step / (self.kl_warmup_epochs * steps_per_epoch))
@@ -109,6 +117,8 @@ class History:
 
     All terms are means in nats per example. The train columns average over the epoch while the weights
     move; the valid columns are taken at its end. `seconds` is left out of comparisons.
+
+    Book: eq-loop-epoch-mean.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
@@ -204,6 +214,8 @@ def train(
         FloatingPointError: the loss became NaN or infinite. The weights are those before that step.
         FileExistsError: a checkpoint is there and resume is False.
         CheckpointError: the checkpoint cannot be read or belongs to another model or run.
+
+    Book: eq-loop-weighted, eq-loop-clip, def-numpy-adam.
 
     >>> from vae_lib.models import dense_vae
     >>> x = torch.rand(256, 64)

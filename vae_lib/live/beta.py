@@ -61,6 +61,8 @@ class BetaDial(LiveFigure):
     Raises:
         ValueError: fewer than two entries, or their betas are not in order.
 
+    Book: eq-elbo-rate-distortion.
+
     >>> from vae_lib.models import dense_vae
     >>> models, x = {beta: dense_vae(16, (8,), 2) for beta in (0.1, 1.0, 10.0)}, torch.rand(20, 16)
     >>> dial = BetaDial(record_betas(models, x), x)

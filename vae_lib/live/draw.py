@@ -37,6 +37,8 @@ class DrawDigit(LiveFigure):
     Raises:
         ValueError: the latent space is no plane, the pictures have another size, or a layer is not dense.
 
+    Book: eq-elbo-reconstruction.
+
     >>> import torch, vae_lib as vl
     >>> draw = DrawDigit(vl.dense_vae(784, (8,), 2), torch.rand(5, 784), torch.arange(5))
     >>> draw.state = {"brush": 2.0, "drawing": pack_drawing(torch.zeros(784))}

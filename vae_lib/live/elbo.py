@@ -17,6 +17,8 @@ class ElboGap(LiveFigure):
         amplitude: a, the only parameter of the model.
         mu, sigma: mean and width of q.
 
+    Book: eq-elbo-identity.
+
     >>> ElboGap(x=0.2).state["x"]
     0.2
     """

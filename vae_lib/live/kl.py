@@ -16,6 +16,8 @@ class KLExplorer(LiveFigure):
         direction: which divergence is drawn and sampled, "q to p" or "p to q".
         draws: number of samples in the estimate, up to 1000.
 
+    Book: eq-kl-univariate.
+
     >>> explorer = KLExplorer(mu_q=1.0, sigma_q=0.5)
     >>> explorer.state = {"mu_q": 0.0}
     >>> explorer.state["mu_q"], explorer.state["sigma_q"]

@@ -19,6 +19,8 @@ class GradientRace(LiveFigure):
         baseline: what the score function subtracts from f, "none" or "best", the best constant.
         drops: number of estimates by each estimator, up to 1000.
 
+    Book: eq-reparam-score, eq-reparam-pathwise.
+
     >>> race = GradientRace(coordinates=8)
     >>> race.state = {"baseline": "best"}
     >>> race.state["coordinates"], race.state["baseline"]

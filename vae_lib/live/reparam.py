@@ -16,6 +16,8 @@ class Reparameterization(LiveFigure):
         dots: how many samples there are, up to 100.
         mode: "reparameterize", z = mu + sigma eps with noise that stays, or "sample", fresh draws each time.
 
+    Book: eq-reparam-substitution, eq-reparam-pathwise.
+
     >>> figure = Reparameterization(mu=0.5)
     >>> figure.state = {"mode": "sample"}
     >>> figure.state["mu"], figure.state["mode"]

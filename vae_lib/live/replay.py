@@ -90,6 +90,8 @@ class TrainingReplay(LiveFigure):
     Raises:
         ValueError: fewer than two frames, or frames of other examples.
 
+    Book: eq-elbo-reconstruction.
+
     >>> from vae_lib.models import dense_vae
     >>> model, x = dense_vae(16, (8,), 2), torch.rand(12, 16)
     >>> replay = TrainingReplay([record_frame(model, x)] * 3, x, torch.arange(12) % 10)
