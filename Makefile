@@ -5,7 +5,7 @@ BIN := .venv/bin
 # A newer list of packages, or a newer package definition, makes the environment again.
 LOCK := requirements.txt constraints.txt pyproject.toml
 # Several processes of one thread each: side by side, more threads would slow each other down tenfold.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help book test check lab student grade slides pdf zip links bench speed tidy constraints clean

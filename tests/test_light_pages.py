@@ -1,5 +1,6 @@
 """What makes the pages light: sizes of pictures and formulas, and icon fonts cut down to what is used."""
 
+import base64
 import struct
 from pathlib import Path
 
@@ -26,6 +27,18 @@ def test_a_picture_gets_its_size_and_the_later_ones_wait(tmp_path: Path) -> None
     assert '<img width="30" height="20" loading="lazy" src="a%20b.png">' in sized
     assert '<img src="gone.svg">' in sized
     assert light_pages.size_images(sized, tmp_path) == sized
+
+
+def test_a_still_in_the_page_becomes_a_file(tmp_path: Path) -> None:
+    folder = tmp_path / "book" / "part"
+    folder.mkdir(parents=True)
+    content = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 30, 20) + bytes(1000)
+    page = f'<noscript><img src="data:image/png;base64,{base64.b64encode(content).decode()}"></noscript>'
+    moved = light_pages.move_stills(page, tmp_path, folder)
+    (file,) = (tmp_path / "_images").iterdir()
+    assert file.read_bytes() == content
+    assert moved == f'<noscript><img src="../../_images/{file.name}"></noscript>'
+    assert light_pages.move_stills(moved, tmp_path, folder) == moved
 
 
 def test_pictures_in_the_page_itself_are_left_alone(tmp_path: Path) -> None:
@@ -70,6 +83,8 @@ def test_the_icon_script_goes_and_the_icons_in_use_stay(tmp_path: Path) -> None:
     assert (tmp_path / "page.html").read_text() == '<head></head><i class="fa-solid fa-x"></i>'
     assert [path.name for path in fonts.iterdir()] == ["fa-solid-900.woff"]
     assert '@font-face{src:url(../webfonts/fa-solid-900.woff) format("woff")}' in style.read_text()
+    assert "fa-x:before" in style.read_text()
+    assert "fa-sun" not in style.read_text()
     assert set(TTFont(fonts / "fa-solid-900.woff").getBestCmap()) == {0x58}
     assert light_pages.icons_in_use(tmp_path, ICON_CSS) == {0x58}
 

@@ -398,7 +398,7 @@ def touched(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
-FIGURE = "document.querySelector('main').children[1]"
+FIGURE = "document.querySelector('main > :not(h1, script)')"
 # Where a knob is: its middle, in the window.
 KNOB = f"""[...{FIGURE}.shadowRoot.querySelectorAll(".handle")]
     .filter(handle => handle.style.display !== "none").map(handle => {{

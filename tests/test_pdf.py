@@ -26,6 +26,7 @@ STAMP = ROOT / "_build" / ".built-from"
 PAGES = {"book/one", "book/part/two"}
 
 PAGE = """<html><body><article><section id="title"><h1>Title<a class="headerlink" href="#title">#</a></h1>
+<p><span class="viewcode-link">[source]</span></p>
 <p id="here"><a href="#here">1</a> <a href="../one.html#there">2</a> <a href="../one.html">3</a>
 <a href="../../genindex.html">4</a> <a href="https://example.org/#x">5</a></p>
 <img src="../../_images/a.svg" loading="lazy"><img src="data:image/png;base64,AA">
@@ -73,7 +74,7 @@ def test_pictures_are_found_from_where_the_document_lies() -> None:
 
 def test_what_is_of_no_use_on_paper_is_left_out() -> None:
     text = str(paper())
-    assert not re.search("headerlink|ouch|above-input|noscript|live-thing", text)
+    assert not re.search("headerlink|viewcode|ouch|above-input|noscript|live-thing", text)
     assert '<details class="other" open="">' in text
 
 
@@ -143,6 +144,27 @@ def test_parts_and_pages_are_those_of_the_contents(tmp_path: Path) -> None:
         "    sections:\n    - file: book/b.ipynb\n"
     )
     assert pdf.parts(tmp_path) == [pdf.Part("", ("book/index",)), pdf.Part("A", ("book/a", "book/b"))]
+
+
+def test_the_document_asks_for_each_script_and_style_once(tmp_path: Path) -> None:
+    (tmp_path / "_build" / "html").mkdir(parents=True)
+    (tmp_path / "_config.yml").write_text("{title: T & Co, author: A, logo: logo.svg}")
+    (tmp_path / "_toc.yml").write_text("root: one\nparts:\n- caption: P & Q\n  chapters:\n  - file: two\n")
+    for name, version in (("one", ""), ("two", "?v=1")):
+        (tmp_path / "_build" / "html" / f"{name}.html").write_text(
+            f'<html><head><link rel="stylesheet" href="_static/book.css{version}">'
+            '<script src="book.js"></script>'
+            f'<script defer src="_static/mathjax/tex.js{version}"></script></head>'
+            f"<body><article><section id='s'><h1>{name}</h1></section></article></body></html>"
+        )
+    document = BeautifulSoup(pdf.compose(tmp_path), "html.parser")
+    scripts = [str(script["src"]) for script in document.select("script")]
+    assert scripts == ["../html/_static/mathjax/tex.js"]
+    styles = [str(style["href"]) for style in document.select("link")]
+    assert styles == ["../html/_static/book.css", "../../book/_static/print.css"]
+    assert pdf.titles(str(document)) == ["Contents", "About this book", "P & Q", "two"]
+    listed = [(entry["class"], entry.get_text().strip()) for entry in document.select("nav a")]
+    assert listed == [(["level-1"], "About this book"), (["level-1"], "P & Q"), (["level-2"], "two")]
 
 
 @pytest.mark.site

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import release
 import yaml
-from chromium import Visit, unavailable
+from chromium import SETTLE, Visit, unavailable
 from playwright.sync_api import Page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,10 +79,11 @@ def test_the_unpacked_site_opens_without_a_network(tmp_path: Path, tab: Page) ->
         archive.extractall(tmp_path)
     home = tmp_path / release.FOLDER
     visit = Visit(tab, home.as_uri() + "/")
-    visit.open("index.html")
+    tab.goto(f"{visit.home}index.html")  # which leads on at once to the first page
     tab.wait_for_url("**/book/index.html", timeout=10_000)
-    tab.locator(".bd-article a.reference.internal").first.click()
-    tab.wait_for_load_state()
+    tab.locator('.bd-article a[href$=".html"]').first.click()
+    tab.wait_for_url("**/01-from-autoencoders-to-vaes.html", timeout=10_000)
+    tab.evaluate(SETTLE)
     assert tab.locator(".bd-article h1").inner_text()
     assert not visit.problems
 

@@ -56,7 +56,7 @@ def fingerprint(root: Path) -> str:
     digest = hashlib.sha256()
     shared = [root / "_config.yml", root / "_toc.yml", root / "constraints.txt"]
     shared += sorted(root.glob("requirements*.txt")) + sorted(root.glob("tools/*.py"))
-    shared += sorted(root.glob("book/references.bib"))
+    shared += [root / "book" / "references.bib", *sorted(root.glob("book/reference/*.yml"))]
     for path in shared:
         digest.update(path.read_bytes())
     for variable in ("BOOK_REPOSITORY", "BOOK_BRANCH", "BOOK_SOLUTIONS"):

@@ -34,10 +34,10 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 # A4 less the margins of print.css, in the 96 pixels to an inch of CSS.
 TEXT_WIDTH, TEXT_HEIGHT = 635, 930
-MINUTE = 60_000.0  # in milliseconds
+PATIENCE = 300_000.0  # milliseconds
 
 # What has no use on paper; of folded cells only the picture is printed.
-LEFT_OUT = "a.headerlink, a.viewcode-link, details.hide.above-input, script, style, .paper-omit"
+LEFT_OUT = "a.headerlink, .viewcode-link, details.hide.above-input, script, style, .paper-omit"
 # Answers wait at the end of the chapter, out of sight of who wants to think first.
 ANSWERS = "div.solution.admonition, .quiz.admonition details"
 # Every chapter ends in these, so the table of contents leaves them out.
@@ -45,10 +45,15 @@ SAME = ("Summary", "Further reading")
 # Attributes that name the id of another element.
 REFERENCES = ("for", "aria-labelledby", "aria-describedby", "aria-controls")
 
-SETTLE = """async () => {
-    await MathJax.startup.promise;
-    await document.fonts.ready;
-    await Promise.all([...document.images].map(image => image.decode().catch(() => {})));
+SETTLE = """async patience => {
+    const settled = async () => {
+        await MathJax.startup.promise;
+        await document.fonts.ready;
+        await Promise.all([...document.images].map(image => image.decode().catch(() => {})));
+    };
+    const late = new Promise((_, fail) =>
+        setTimeout(() => fail(Error("the mathematics is not typeset in time")), patience));
+    await Promise.race([settled(), late]);
 }"""
 # Paper does not scroll: what is too wide is printed smaller.
 FIT = """width => {
@@ -246,7 +251,9 @@ def compose(root: Path = ROOT) -> str:
             for line in built.select("head link[rel=stylesheet], head script"):
                 if line.name == "link" or "mathjax" in str(line).lower():
                     for key in {"href", "src"} & set(line.attrs):
-                        line[key] = normpath(join("../html", page, "..", str(line[key])))
+                        # The version behind the question mark may differ between pages.
+                        path = urlsplit(str(line[key])).path
+                        line[key] = normpath(join("../html", page, "..", path))
                     head[str(line)] = None
             chapter = on_paper(page, built, pages, level)
             title = chapter.find(f"h{level}")
@@ -314,10 +321,10 @@ def print_pages(html: Path, pdf: Path) -> list[str]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         page = browser.new_page(viewport={"width": TEXT_WIDTH, "height": TEXT_HEIGHT})
-        page.set_default_timeout(5 * MINUTE)
+        page.set_default_timeout(PATIENCE)
         page.emulate_media(media="print")
         page.goto(html.as_uri())
-        page.evaluate(SETTLE)
+        page.evaluate(SETTLE, PATIENCE)
         too_wide = page.evaluate(FIT, TEXT_WIDTH)
         # Once, and without what costs time, to learn where everything lies; then with the page numbers.
         page.pdf(path=pdf, prefer_css_page_size=True, print_background=True)

@@ -22,6 +22,11 @@
   function choice(item, name) {
     const text = element("span", { class: "quiz-text" }, item.querySelector(":scope > p").childNodes);
     const input = element("input", { type: "radio", name, autocomplete: "off" });
+    // A formula is no name to a screen reader before it is typeset, and not to every one after.
+    const words = [...text.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE);
+    if (!words.some((node) => /\w/.test(node.data))) {
+      input.setAttribute("aria-label", `Formula ${[...item.parentNode.children].indexOf(item) + 1}`);
+    }
     return element("label", { class: "quiz-choice" }, [input, text]);
   }
 

@@ -84,7 +84,7 @@ class LiveFigure:
         with plt.style.context(FOLDER.parent / "vae_lib.mplstyle"), io.BytesIO() as file:
             figure = Figure(figsize=(6.2, 3.0))
             self.draw_still(figure)
-            figure.savefig(file, format="png", dpi=100)
+            figure.savefig(file, format="png", dpi=200)
             return file.getvalue()
 
     def html(self) -> str:
