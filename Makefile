@@ -73,5 +73,5 @@ tidy: .venv/.dev ## strip outputs, name new cells, format code
 constraints: .venv/.dev ## pin again what the requirements pull in
 	$(BIN)/python tools/constraints.py
 
-clean: ## remove what was built (keeps .venv, and _build/student, where somebody may have worked)
-	@if [ -d _build ]; then find _build -mindepth 1 -maxdepth 1 ! -name student -exec rm -rf {} +; fi
+clean: ## remove what was built (keeps .venv, and _build/student and _build/grading, which hold people's work)
+	@if [ -d _build ]; then find _build -mindepth 1 -maxdepth 1 ! -name student ! -name grading -exec rm -rf {} +; fi

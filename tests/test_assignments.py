@@ -266,10 +266,7 @@ def samples(secrets: list[Path]) -> dict[str, str]:
         "f-syntax": solved(CYCLE, {second: "def kl_parts(q, p:\n    return 1"}),
         "g-garbage": "{ this is no notebook",
         "h-deleted": solved(CYCLE, {}, without=(third, "js-test", "js-proof", "tail-test")),
-        "i-chatty": solved(
-            CYCLE, {first: reference[first] + "\nfor _ in range(100):\n    print('x' * 100_000)"}
-        ),
-        "j-half": solved(CYCLE, {third: stub, fourth: stub}),
+        "j-half": solved(CYCLE, {first: reference[first] + CHATTY, third: stub, fourth: stub}),
         "k-wrong": solved(CYCLE, wrong),
         "l-other": solved(CYCLE, {cell_id: question["right"][0] for cell_id, question in known.items()}),
         "m-complete": solved(CYCLE, {}),

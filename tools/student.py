@@ -167,8 +167,7 @@ def main(arguments: list[str]) -> int:
     chapters = [content for name, content in files.items() if name.endswith(".ipynb")]
     stubs = sum(content.count(b"raise NotImplementedError") for content in chapters)
     print(f"{target}: {len(chapters)} chapters without their solutions, with {stubs} functions to write.")
-    print("Give out a copy: `make clean` deletes this folder, and `make student` never replaces one that")
-    print("holds somebody's work.")
+    print("Give out a copy. `make student` never replaces a folder that holds somebody's work.")
     return 0
 
 
