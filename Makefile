@@ -50,8 +50,9 @@ grade: .venv/.dev ## grade a folder of submissions: make grade SUBMISSIONS=folde
 slides: .venv/.dev book ## reveal.js decks of four chapters, in _build/slides
 	$(BIN)/python tools/slides.py
 
-pdf: .venv/.dev book ## the whole book as _build/vae-book.pdf
+pdf: .venv/.dev book ## the whole book as _build/vae-book.pdf, tested
 	$(BIN)/python tools/pdf.py
+	$(BIN)/pytest -q tests/test_pdf.py
 
 zip: .venv/.reader book ## the site to take along, as _build/vae-book-site.zip
 	$(BIN)/python tools/release.py

@@ -1,5 +1,6 @@
 """Shared by all tests."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +15,20 @@ import chromium  # noqa: E402
 from playwright.sync_api import Browser, Page  # noqa: E402
 
 # Files whose tests share something that takes long to make: each file in one process, the whole of it.
-TOGETHER = {"test_assignments", "test_pdf", "test_slides"}
+TOGETHER = {"test_assignments", "test_slides"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.stem in TOGETHER:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_interrupts() -> None:
+    """A program started in the background may have been told to ignore Ctrl-C; these tests press it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,11 @@ SITE = ROOT / "_build" / "html"
 BOOK = notebooks.chapters(ROOT)
 # The page whose quiz is tried in every way; that each choice answers is tried on all of them.
 PAGE = "book/2-derivations/01-kl-divergence.html"
+# Before any script runs: without the rest of its chapter a page is typeset and laid out in no time.
+THE_QUIZ_ALONE = """document.addEventListener("readystatechange", () => {
+    for (const section of document.querySelectorAll("article section section"))
+        if (!section.querySelector(".quiz")) section.remove();
+}, {once: true});"""
 
 
 # The questions, as the notebooks write them --------------------------------------------------------
@@ -187,6 +192,7 @@ def test_every_choice_has_its_reply(chapter: Chapter, tab: Page, home: str) -> N
     """On every page each choice shows one reply, its own, and no word stands outside its box on a phone."""
     visit = Visit(tab, home)
     tab.set_viewport_size({"width": 320, "height": 800})
+    tab.add_init_script(THE_QUIZ_ALONE)
     visit.open(page_of(chapter))
     quiz = quiz_of(chapter)
     assert tab.locator(".admonition.quiz").count() == len(quiz)

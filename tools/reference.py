@@ -33,8 +33,10 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = "book/reference/"
+#: Read in every build: Sphinx drops the index entries of a page that it does not read from the search.
+GLOSSARY = "book/appendix/glossary"
 #: Pages made from all the others, or from what is known only when the book is built.
-MADE = (FOLDER, "book/appendix/colophon", "book/appendix/cite")
+MADE = (FOLDER, "book/appendix/colophon", "book/appendix/cite", GLOSSARY)
 #: A formula on the list is one line, and as wide as a page of text.
 SHORT_FORMULA = 170
 #: What stands before the name of a function: `vl.plotting.image_grid`, `live.KLExplorer`.
