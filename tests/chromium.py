@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import pytest
 from playwright.sync_api import Browser, Page, Response, ViewportSize, sync_playwright
 
+SITE = Path(__file__).resolve().parent.parent / "_build" / "html"
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

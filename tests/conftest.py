@@ -43,3 +43,16 @@ def tab(browser: Browser) -> Iterator[Page]:
     page = browser.new_page(viewport=chromium.DESKTOP, reduced_motion="reduce", color_scheme="light")
     yield page
     page.close()
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    if not (chromium.SITE / "index.html").exists() or not (chromium.SITE.parent / ".built-from").exists():
+        chromium.unavailable("The book is not built, or its last build failed: run `make book`.")
+    return chromium.SITE
+
+
+@pytest.fixture(scope="session")
+def base(site: Path) -> Iterator[str]:
+    with chromium.served(site) as address:
+        yield address

@@ -433,7 +433,7 @@ def test_first_place_that_has_the_file_wins(places, monkeypatch):
     subfolder.mkdir()
     folders = [subfolder, places.own, places.debian, places.cached.parent]
     seen = []
-    monkeypatch.setattr(data, "_read", lambda path, sha256, todo: seen.append(path.parent))
+    monkeypatch.setattr(data, "_read", lambda path, sha256, advice: seen.append(path.parent))
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / IMAGES).write_bytes(GOOD)

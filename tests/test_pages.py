@@ -4,7 +4,6 @@ The pages are loaded in one Chromium. Where none is installed, or the book is no
 are skipped with the reason; in CI that is a failure.
 """
 
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,11 +13,10 @@ from urllib.parse import unquote, urlsplit
 import book_extension
 import notebooks
 import pytest
-from chromium import AXE, DESKTOP, OVERFLOW, PHONE, SETTLE, Visit, axe_source, served, unavailable
+from chromium import AXE, DESKTOP, OVERFLOW, PHONE, SETTLE, Visit, axe_source
 from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).resolve().parent.parent
-SITE = ROOT / "_build" / "html"
 PAGES = [*notebooks.toc_entries(ROOT), "genindex", "search"]
 CHAPTERS = [str(c.path.relative_to(ROOT).with_suffix("")) for c in notebooks.chapters(ROOT)]
 NARROW_WIDTHS = (390, 320)
@@ -52,19 +50,6 @@ FIGURES = """() => ({
     failed: [...document.querySelectorAll(".output.traceback, .output.stderr")]
         .map(o => o.textContent.slice(0, 200)),
 })"""
-
-
-@pytest.fixture(scope="session")
-def site() -> Path:
-    if not (SITE / "index.html").exists() or not (ROOT / "_build" / ".built-from").exists():
-        unavailable("The book is not built, or its last build failed: run `make book`.")
-    return SITE
-
-
-@pytest.fixture(scope="session")
-def base(site: Path) -> Iterator[str]:
-    with served(site) as address:
-        yield address
 
 
 def mathematics_problems(page: Page) -> list[str]:

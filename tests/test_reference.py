@@ -16,14 +16,13 @@ import notebooks
 import previews
 import pytest
 import reference
-from chromium import AXE, DESKTOP, PHONE, Visit, axe_source, served, unavailable
+from chromium import AXE, DESKTOP, PHONE, Visit, axe_source
 from playwright.sync_api import Browser, Page
 
 import vae_lib
 from vae_lib import live
 
 ROOT = Path(__file__).resolve().parent.parent
-SITE = ROOT / "_build" / "html"
 BOOK = notebooks.chapters()
 GLOSSARY = (ROOT / "book/appendix/glossary.md").read_text(encoding="utf-8")
 
@@ -245,19 +244,6 @@ def test_previews_are_cut_out_of_the_pages() -> None:
 
 
 # The built site ----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def site() -> Path:
-    if not (SITE / "index.html").exists() or not (ROOT / "_build" / ".built-from").exists():
-        unavailable("The book is not built, or its last build failed: run `make book`.")
-    return SITE
-
-
-@pytest.fixture(scope="session")
-def base(site: Path) -> Iterator[str]:
-    with served(site) as address:
-        yield address
 
 
 def inventory(site: Path) -> list[str]:

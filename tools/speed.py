@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SITE = ROOT / "_build" / "html"
 sys.path.insert(0, str(ROOT / "tests"))
 
 import chromium  # noqa: E402
@@ -23,7 +22,7 @@ PATIENCE_S = 120
 
 def main() -> int:
     pages = sys.argv[1:] or notebooks.toc_entries(ROOT)
-    with chromium.served(SITE) as home, chromium.launched() as browser:
+    with chromium.served(chromium.SITE) as home, chromium.launched() as browser:
         print(f"{'kB':>6} {'paint':>7} {'shift':>6}")
         for name in pages:
             context = browser.new_context(viewport=chromium.DESKTOP)  # with an empty cache

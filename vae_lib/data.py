@@ -376,13 +376,13 @@ def _unpack(packed: bytes, sha256: str, origin: str) -> NDArray[np.uint8]:
     return parse_idx(raw)
 
 
-def _read(path: Path, sha256: str, todo: str) -> NDArray[np.uint8]:
+def _read(path: Path, sha256: str, advice: str) -> NDArray[np.uint8]:
     try:
         return _unpack(path.read_bytes(), sha256, str(path))
     except DamagedFileError as error:
-        raise DamagedFileError(f"{error}; {todo}") from error
+        raise DamagedFileError(f"{error}; {advice}") from error
     except OSError as error:
-        raise DataError(f"cannot read {path} ({error}); {todo}") from error
+        raise DataError(f"cannot read {path} ({error}); {advice}") from error
 
 
 def _fashion_file(filename: str, sha256: str) -> NDArray[np.uint8]:
@@ -392,11 +392,11 @@ def _fashion_file(filename: str, sha256: str) -> NDArray[np.uint8]:
         if not Path(own).is_dir():
             raise DataError(f"VAE_LIB_DATA={own} is not a folder; correct it or unset it")
         # The subfolder first: MNIST's files have the same names and may lie in the folder itself.
-        todo = "VAE_LIB_DATA points to it: replace the file or remove it"
-        places = [(Path(own) / "fashion-mnist", todo), (Path(own), todo), *places]
-    for folder, todo in places:
+        advice = "VAE_LIB_DATA points to it: replace the file or remove it"
+        places = [(Path(own) / "fashion-mnist", advice), (Path(own), advice), *places]
+    for folder, advice in places:
         if (folder / filename).exists():
-            return _read(folder / filename, sha256, todo)
+            return _read(folder / filename, sha256, advice)
 
     import pooch  # only here: nobody should wait for a network library to read a file
 
@@ -475,11 +475,11 @@ def _from_idx(arrays: list[NDArray[np.uint8]]) -> dict[str, Tensor]:
 
 
 def _mnist() -> Dataset:
-    todo = "install vae_lib again, it brings the file"
+    advice = "install vae_lib again, it brings the file"
     pairs = zip(_FILES, _MNIST_SHA256, strict=True)
     return Dataset(
         name="mnist",
-        **_from_idx([_read(_MNIST_DIR / filename, sha256, todo) for filename, sha256 in pairs]),
+        **_from_idx([_read(_MNIST_DIR / filename, sha256, advice) for filename, sha256 in pairs]),
         image_shape=(1, 28, 28),
         class_names=tuple("0123456789"),
         factor_names=(),
