@@ -58,6 +58,16 @@ def test_bernoulli_log_prob_is_torchs(gaussians):
     torch.testing.assert_close(vd.bernoulli_log_prob(x, logits), truth)
 
 
+def test_bernoulli_log_prob_is_its_formula_for_every_kind_of_x(gaussians):
+    logits = torch.linspace(-5, 5, 12, dtype=torch.float64).view(3, 4)
+    for x in (torch.rand(4), torch.tensor([0, 1, 1, 0]), torch.tensor([True, False, True, True])):
+        formula = (x * logits - torch.log(1 + torch.exp(logits))).sum(-1)
+        torch.testing.assert_close(vd.bernoulli_log_prob(x, logits), formula)
+    x = torch.rand(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(vd.bernoulli_log_prob(x, logits).sum(), x)
+    torch.testing.assert_close(slope, logits.expand(2, 3, 4))
+
+
 def test_bernoulli_probabilities_of_all_images_add_up_to_one():
     logits = torch.tensor([0.3, -1.2, 2.0], dtype=F64)
     images = torch.tensor(np.stack(np.meshgrid(*[[0.0, 1.0]] * 3), -1).reshape(-1, 3))

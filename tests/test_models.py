@@ -150,3 +150,29 @@ def test_a_gaussian_decoder_takes_any_finite_data():
 def test_models_that_do_not_fit_are_refused(build, words):
     with pytest.raises(ValueError, match=words):
         build()
+
+
+def test_a_model_that_starts_at_the_mean_draws_it_before_training():
+    x = torch.rand(200, 9, generator=torch.Generator().manual_seed(1)) ** 2
+    model = vl.dense_vae(9, (16,), 2)
+    before = vl.evaluate(model, x).log_p_x_given_z
+    vl.start_at_mean(model, x)
+    assert vl.evaluate(model, x).log_p_x_given_z > before
+    nn.init.zeros_(list(model.decoder.net)[-1].weight)  # no code, only the biases
+    torch.testing.assert_close(model.sample(1)[0], (x.sum(0) + 1) / 202)
+
+
+@pytest.mark.parametrize(
+    "decoder", [vl.GaussianDecoder(2, 64), vl.conv_vae((1, 8, 8), (4, 8), 2).decoder], ids=["normal", "conv"]
+)
+def test_only_a_dense_bernoulli_decoder_can_start_at_the_mean(decoder):
+    model = vl.VAE(vl.GaussianEncoder(64, 2), decoder)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(TypeError, match=r"BernoulliDecoder whose last layer is an nn\.Linear"):
+        vl.start_at_mean(model, torch.rand(5, 64))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_starting_at_the_mean_of_bad_data_is_refused():
+    with pytest.raises(ValueError, match=r"needs data in \[0, 1\]"):
+        vl.start_at_mean(vl.dense_vae(4, (8,), 2), torch.full((3, 4), 2.0))

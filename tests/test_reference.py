@@ -184,6 +184,28 @@ def test_docstrings_are_made_ready() -> None:
     assert not [line for line in finished if line.startswith("Book")]
 
 
+@pytest.mark.parametrize(
+    ("formula", "result"),
+    [
+        ("a = b +\n c", "a = b + c"),
+        (r"\begin{aligned} a &= b && \text{why} \\ &= c . \end{aligned}", "a = c"),
+        (r"\begin{aligned} a &= b \\[2pt] &\ge c && \text{Jensen} \\ &= d \end{aligned}", r"a \ge d"),
+        (r"\begin{aligned} f(b) &= \tfrac12 b^2 \\ f'(b) &= b \le 1 \\ b &= 0. \end{aligned}", "b = 0"),
+        (r"\begin{aligned} a &\le b \\ &\ge c \end{aligned}", None),
+        (r"\begin{aligned} a &= \begin{cases} 1 & b \\ 2 & c \end{cases} \end{aligned}", None),
+        (r"a = \begin{pmatrix} 1 & 2 \end{pmatrix}", None),
+    ],
+)
+def test_of_a_derivation_the_list_shows_its_two_ends(formula: str, result: str | None) -> None:
+    assert reference.result_of(formula) == result
+
+
+def test_the_list_shows_the_formulas_that_people_look_for() -> None:
+    text = reference.list_of_equations(ROOT, "", "main")
+    assert r"\mathrm{KL}(q \,\|\, p) = \tfrac12 \left(\mu^2 + \sigma^2 - 1 - \log \sigma^2\right)" in text
+    assert r"\log p(x) = \mathrm{ELBO}(x, q) + \mathrm{KL}\bigl(q(z) \,\|\, p(z \mid x)\bigr)" in text
+
+
 def test_the_list_of_equations_holds_them_all() -> None:
     text = reference.list_of_equations(ROOT, "https://example.org/r", "main")
     assert re.findall(r"^\{eq\}`([^`]+)`", text, flags=re.MULTILINE) == equation_labels()

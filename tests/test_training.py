@@ -144,6 +144,16 @@ def test_cosine_schedule_falls_from_lr_to_zero():
     assert rates == sorted(rates, reverse=True)
 
 
+def test_one_cycle_rises_in_the_first_quarter_and_falls_in_the_rest():
+    config = vl.TrainConfig(epochs=4, lr=0.1, lr_schedule="one-cycle")
+    rates = [config.lr_at(step, 10) for step in range(40)]
+    assert rates[0] == pytest.approx(0.01)
+    assert rates[10] == pytest.approx(0.1)
+    assert rates[:11] == sorted(rates[:11])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert config.lr_at(40, 10) == pytest.approx(0.002)
+
+
 def test_schedule_reaches_the_optimiser(x):
     _, constant = run(x)
     _, cosine = run(x, lr_schedule="cosine")

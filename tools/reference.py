@@ -157,6 +157,32 @@ def read_test_places(root: Path) -> dict[str, tuple[str, int]]:
     return found
 
 
+def result_of(formula: str) -> str | None:
+    """What a displayed formula states, in one line: itself, or the two ends of a derivation.
+
+    Of several equations below each other, the last. None where it cannot be told: formulas with cases or
+    matrices, and steps that point both ways.
+    """
+    formula = " ".join(formula.split())
+    if "&" not in formula:
+        return formula
+    body = formula.removeprefix(r"\begin{aligned}").removesuffix(r"\end{aligned}")
+    if r"\begin" in body or body == formula:
+        return None
+    left, relations, right = "", set[str](), ""
+    for row in re.split(r"\\\\(?:\[\w+\])?", body):
+        start, _, rest = row.partition("&&")[0].strip().partition("&")
+        step = re.match(r"(=|<|>|\\(?:le|ge|approx|propto|to)\b)(.*)", rest.strip())
+        if not step or "&" in step[2]:
+            return None
+        if start.strip():
+            left, relations = start.strip(), set()
+        relations.add(step[1])
+        right = step[2].strip()
+    relation = "=" if relations == {"="} else " ".join(relations - {"="})
+    return f"{left} {relation} {right}".rstrip(" .,;") if left and " " not in relation else None
+
+
 def list_of_equations(root: Path, repository: str, branch: str) -> str:
     """Every labelled equation of the book, chapter by chapter: name, number, formula, test."""
     tests = read_test_places(root)
@@ -169,9 +195,10 @@ def list_of_equations(root: Path, repository: str, branch: str) -> str:
         lines += [f"## {myst.headings(texts[0])[0][1]}", ""]
         for display in found:
             lines += [f"{{eq}}`{display.label}` {name_of(display.label)}"]
-            formula = " ".join(display.text.split())
+            formula = result_of(display.text)
+            several = display.label.startswith("def-") and "&" in display.text
             told = []
-            if len(formula) <= SHORT_FORMULA and "&" not in formula:
+            if formula and not several and len(formula) <= SHORT_FORMULA:
                 told += [f"$$\n{formula}\n$$"]
             if display.label in tests:
                 path, line = tests[display.label]

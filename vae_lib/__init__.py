@@ -34,6 +34,7 @@ from vae_lib.models import (
     GaussianEncoder,
     conv_vae,
     dense_vae,
+    start_at_mean,
 )
 from vae_lib.networks import MLP, ConvDecoderBody, ConvEncoderBody
 from vae_lib.objectives import (
@@ -98,5 +99,6 @@ __all__ = [
     "reparameterize",
     "seed_everything",
     "standard_normal_log_prob",
+    "start_at_mean",
     "train",
 ]

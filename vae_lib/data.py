@@ -122,7 +122,7 @@ class Dataset:
 
     @property
     def train_and_valid(self) -> Tensor:
-        """All images but the test images, copied: MNIST's 60,000 of the training file, in order."""
+        """All images but the test images, copied. Of MNIST the 60,000 of the training file, in order."""
         return torch.cat([self.train, self.valid])
 
     def __repr__(self) -> str:

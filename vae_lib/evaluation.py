@@ -103,7 +103,7 @@ def log_importance_weights(
     Args:
         model: a VAE.
         x: examples, shape (N, D).
-        n_samples: S.
+        n_samples: how many weights, S.
         chunk: codes decoded at a time, so that memory grows with chunk * D instead of S * N * D. On a CPU
             about a thousand is also the fastest, because the pictures stay in the cache. Another chunk
             gives the same codes to other examples.
@@ -155,7 +155,7 @@ def log_marginal(
     Args:
         model: a VAE.
         x: examples, shape (N, D). For a published number: binarised as the paper says.
-        n_samples: S; 5,000 is the custom.
+        n_samples: how many weights, S; 5,000 is the custom.
         chunk: codes decoded at a time; see :func:`log_importance_weights`.
         seed: of the noise.
     Returns:
@@ -246,7 +246,7 @@ def active_units(mu: Tensor, threshold: float = 0.01) -> Tensor:
 
 
 def frechet_distance(features_a: Tensor, features_b: Tensor) -> float:
-    r"""Frechet distance of the Gaussians with the means and covariances of two sets of features.
+    r"""Fréchet distance of the Gaussians with the means and covariances of two sets of features.
 
     .. math:: \lVert m_a - m_b \rVert^2 + \operatorname{tr} C_a + \operatorname{tr} C_b
         - 2 \operatorname{tr} \bigl( C_a^{1/2} C_b\, C_a^{1/2} \bigr)^{1/2}

@@ -46,7 +46,7 @@ class GaussianEncoder(nn.Module):
 class DeterministicEncoder(nn.Module):
     """The encoder of a plain autoencoder: one code z per x, no distribution.
 
-    Args: as for :class:`GaussianEncoder`, whose body and `fc_mu` it has.
+    It takes the arguments of :class:`GaussianEncoder`, and has its body and, as `fc_z`, its `fc_mu`.
 
     >>> DeterministicEncoder(x_dim=784, z_dim=2)(torch.zeros(8, 784)).shape
     torch.Size([8, 2])
@@ -101,7 +101,7 @@ class BernoulliDecoder(nn.Module):
 
     def check_support(self, x: Tensor) -> None:
         """Raise ValueError unless every value of x is in [0, 1]."""
-        low, high = x.min().item(), x.max().item()
+        low, high = (value.item() for value in torch.aminmax(x))
         if low < 0 or high > 1:
             raise ValueError(
                 f"a Bernoulli decoder needs data in [0, 1], this reaches from {low:.4g} to {high:.4g}. "
@@ -282,6 +282,39 @@ def conv_vae(image_shape: tuple[int, int, int], channels: Sequence[int], z_dim: 
     )
 
 
+@torch.no_grad()
+def start_at_mean(model: VAE | Autoencoder, x: Tensor) -> None:
+    r"""Give a Bernoulli decoder the biases with which it draws the mean picture before it is trained.
+
+    .. math:: b_d = \log \frac{\bar x_d}{1 - \bar x_d}
+
+    They are the best biases for a decoder that does not use its code. Training need not spend its first
+    steps on them. One black and one white picture are counted along, so that no bias is infinite.
+
+    Args:
+        model: its decoder is a BernoulliDecoder that ends in a dense layer. Changed in place.
+        x: the training examples, shape (N, D).
+    Raises:
+        TypeError: the decoder has no such last layer.
+        ValueError: the data do not fit the model.
+
+    Book: eq-loop-start.
+
+    >>> model, x = dense_vae(4, (8,), 2), torch.tensor([[0.0, 0.5, 1.0, 0.9]]).repeat(98, 1)
+    >>> start_at_mean(model, x)
+    >>> list(model.decoder.net)[-1].bias.detach().sigmoid()
+    tensor([0.0100, 0.5000, 0.9900, 0.8920])
+    """
+    *_, last = model.decoder.modules()
+    if not isinstance(model.decoder, BernoulliDecoder) or not isinstance(last, nn.Linear):
+        raise TypeError(
+            "start_at_mean needs a BernoulliDecoder whose last layer is an nn.Linear, this one is a "
+            f"{type(model.decoder).__name__} that ends in {type(last).__name__}"
+        )
+    model.check_data(x)
+    last.bias.copy_(torch.logit((x.sum(dim=0) + 1) / (len(x) + 2)))
+
+
 def check_data(x: Tensor, x_dim: int, decoder: Decoder) -> None:
     """Raise an error that says what to do unless x is a finite float tensor (N, x_dim) that fits the decoder.
 
@@ -298,8 +331,9 @@ def check_data(x: Tensor, x_dim: int, decoder: Decoder) -> None:
         raise ValueError(f"expected data of shape (N, {x_dim}), got {tuple(x.shape)}.{hint}")
     if len(x) == 0:
         raise ValueError("the data hold no example")
-    bad = (~torch.isfinite(x)).any(dim=1)
-    if bad.any():
+    # One pass over the data: a NaN or an infinity would be the smallest or the largest value.
+    if not torch.isfinite(torch.stack(torch.aminmax(x))).all():
+        bad = (~torch.isfinite(x)).any(dim=1)
         first = int(bad.nonzero()[0])
         raise ValueError(
             f"{int(bad.sum())} of {len(x)} examples hold NaN or infinite values, the first is "

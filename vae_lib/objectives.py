@@ -96,7 +96,7 @@ def iwae_bound(model: VAE, x: Tensor, n_samples: int = 50) -> IwaeTerms:
     Args:
         model: a VAE.
         x: examples, shape (B, D).
-        n_samples: S. Memory grows as S * B * D.
+        n_samples: how many samples, S. Memory grows as S * B * D.
     Returns:
         IwaeTerms with a field of shape (B,), in nats.
 

@@ -38,7 +38,8 @@ class TrainConfig:
         epochs: passes over the data.
         batch_size: examples per step; the last batch of an epoch may be smaller.
         lr: learning rate of Adam.
-        lr_schedule: "constant", or "cosine" from lr down to 0 over all epochs.
+        lr_schedule: "constant"; "cosine", from lr down to 0 over all epochs; or "one-cycle", from lr / 10 up
+            to lr in the first quarter of the steps and down to lr / 50 in the rest, which bears a larger lr.
         beta: weight of the KL in the loss. History and evaluation always hold the true bound.
         kl_warmup_epochs: epochs over which the weight rises linearly from 0 to beta.
         grad_clip: largest norm of the gradient; longer ones are scaled down to it.
@@ -58,7 +59,7 @@ class TrainConfig:
     epochs: int = 10
     batch_size: int = 128
     lr: float = 1e-3
-    lr_schedule: Literal["constant", "cosine"] = "constant"
+    lr_schedule: Literal["constant", "cosine", "one-cycle"] = "constant"
     beta: float = 1.0
     kl_warmup_epochs: float = 0.0
     grad_clip: float | None = None
@@ -75,8 +76,8 @@ class TrainConfig:
         need(self.batch_size >= 1, f"batch_size must be at least 1, got {self.batch_size}")
         need(0 < self.lr < math.inf, f"lr must be positive, got {self.lr}")
         need(
-            self.lr_schedule in ("constant", "cosine"),
-            f"lr_schedule must be 'constant' or 'cosine', got {self.lr_schedule!r}",
+            self.lr_schedule in ("constant", "cosine", "one-cycle"),
+            f"lr_schedule must be 'constant', 'cosine' or 'one-cycle', got {self.lr_schedule!r}",
         )
         need(0 <= self.beta < math.inf, f"beta must not be negative, got {self.beta}")
         need(
@@ -95,11 +96,16 @@ class TrainConfig:
     def lr_at(self, step: int, steps_per_epoch: int) -> float:
         """Learning rate of a step, counted from 0 over the whole run.
 
-        Book: eq-loop-cosine.
+        Book: eq-loop-cosine, eq-loop-one-cycle.
         """
         if self.lr_schedule == "constant":
             return self.lr
-        return 0.5 * self.lr * (1 + math.cos(math.pi * step / (self.epochs * steps_per_epoch)))
+        done = step / (self.epochs * steps_per_epoch)
+        if self.lr_schedule == "cosine":
+            return 0.5 * self.lr * (1 + math.cos(math.pi * done))
+        if done < 0.25:
+            return self.lr * (0.1 + 0.9 * done / 0.25)
+        return self.lr * (0.02 + 0.49 * (1 + math.cos(math.pi * (done - 0.25) / 0.75)))
 
     def beta_at(self, step: int, steps_per_epoch: int) -> float:
         """Weight of the KL at a step, counted from 0 over the whole run.
@@ -266,10 +272,11 @@ def train(
                         terms = objective(model, part)
                     _check_terms(terms, len(part))
                     # elbo - (beta - 1) kl = log p(x|z) - beta kl: the minus sign, beta and the batch mean.
-                    loss = -_weigh(terms, beta).sum() / len(batch)
-                    total = torch.stack([loss.detach(), *(term.detach().sum() for term in terms)])
-                    processes.add_up(total)
-                    if not torch.isfinite(total[0]):
+                    loss = _weigh(terms, beta).sum() / -len(batch)
+                    totals = torch.stack(terms).detach().sum(dim=1)
+                    processes.add_up(totals)
+                    total = type(terms)(*totals.tolist())
+                    if not math.isfinite(_weigh(total, beta)):
                         raise FloatingPointError(_diagnose(model, part, terms, epoch, step, config))
 
                     optimizer.zero_grad()
@@ -279,14 +286,15 @@ def train(
                         nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
                     optimizer.step()
 
-                    sums.append(total[1:])
+                    sums.append(total)
                     seen += len(batch)
                     bar.update()
                     if i % 20 == 0:
-                        bar.set_postfix_str(_postfix(terms, total[1:] / len(batch)), refresh=False)
+                        bar.set_postfix_str(_postfix(total, len(batch)), refresh=False)
 
                 row = {"epoch": epoch + 1, "lr": optimizer.param_groups[0]["lr"], "beta": beta}
-                row |= _named("train", terms, (torch.stack(sums).cpu().double().sum(0) / seen).tolist())
+                means = torch.tensor(sums, dtype=torch.float64).sum(dim=0) / seen
+                row |= _named("train", terms, means.tolist())
                 if valid is not None:
                     valid_terms = evaluate(model, valid, objective)
                     valid_terms = type(valid_terms)(*processes.from_first(tuple(valid_terms)))
@@ -448,10 +456,9 @@ def _progress_bar(total: int, initial: int, progress: bool) -> Any:
     return tqdm(total=total, initial=initial, unit="step", dynamic_ncols=True, **silence)
 
 
-def _postfix(terms: Any, values: Tensor) -> str:
+def _postfix(total: Any, n: int) -> str:
     short = {"elbo": "ELBO", "log_p_x_given_z": "reconstruction", "kl": "KL"}
-    pairs = zip(terms._fields, values.tolist(), strict=True)
-    return ", ".join(f"{short.get(name, name)} {value:.2f}" for name, value in pairs)
+    return ", ".join(f"{short.get(name, name)} {value / n:.2f}" for name, value in total._asdict().items())
 
 
 def _diagnose(model: nn.Module, x: Tensor, terms: Any, epoch: int, step: int, config: TrainConfig) -> str:
@@ -563,7 +570,7 @@ def _restore(
 
 def _check_same_run(path: Path, saved: dict[str, Any], config: TrainConfig) -> None:
     # More epochs may be added, unless the learning rate was planned for the old number of them.
-    free = {"device"} if config.lr_schedule == "cosine" else {"device", "epochs"}
+    free = {"device", "epochs"} if config.lr_schedule == "constant" else {"device"}
     now = asdict(config)
     changed = [k for k in now if k not in free and now[k] != saved.get(k)]
     if changed:

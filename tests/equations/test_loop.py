@@ -109,6 +109,45 @@ def test_eq_loop_cosine_mean():
         assert math.isclose(sum(math.cos(math.pi * t / T) for t in range(T)), 1.0, abs_tol=1e-12)
 
 
+def test_eq_loop_one_cycle():
+    config = vl.TrainConfig(epochs=8, lr=0.3, lr_schedule="one-cycle")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.3)
+    up = torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, 1.0, total_iters=20)
+    down = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=60, eta_min=0.3 / 50)
+    scheduler = torch.optim.lr_scheduler.SequentialLR(optimizer, [up, down], milestones=[20])
+    for t in range(80):
+        s = t / 80
+        rise = 0.3 * (1 / 10 + 9 / 10 * 4 * s)
+        fall = 0.3 * (1 / 50 + 49 / 50 * (1 + math.cos(math.pi * (4 * s - 1) / 3)) / 2)
+        formula = rise if s < 1 / 4 else fall
+        assert math.isclose(formula, optimizer.param_groups[0]["lr"], rel_tol=1e-9)
+        assert math.isclose(formula, config.lr_at(t, 10), rel_tol=1e-12)
+        optimizer.step()
+        scheduler.step()
+    # The two pieces meet at the peak.
+    assert math.isclose(config.lr_at(20, 10), 0.3, rel_tol=1e-12)
+
+
+def test_eq_loop_start():
+    from scipy.optimize import minimize_scalar
+
+    torch.manual_seed(0)
+    x = torch.rand(50, 5, dtype=torch.float64) ** 3
+    formula = torch.log(x.mean(0) / (1 - x.mean(0)))
+    for d in range(5):  # the best constant logit, found by search
+        best = minimize_scalar(
+            lambda b, d=d: -vl.bernoulli_log_prob(x[:, d, None], torch.tensor([b])).sum().item(),
+            bounds=(-20, 20),
+            method="bounded",
+            options={"xatol": 1e-9},
+        )
+        assert math.isclose(best.x, formula[d].item(), abs_tol=1e-5)
+    model = vl.dense_vae(5, (4,), 2).double()
+    vl.start_at_mean(model, torch.cat([x, torch.zeros(1, 5), torch.ones(1, 5)]))
+    counted = (torch.cat([x, torch.zeros(2, 5), torch.ones(2, 5)])).mean(0)  # one more of each
+    torch.testing.assert_close(list(model.decoder.net)[-1].bias.detach(), torch.logit(counted))
+
+
 def test_eq_loop_warmup():
     config = vl.TrainConfig(beta=2.5, kl_warmup_epochs=3)
     points = np.interp(np.arange(60), [0, 30, 60], [0.0, 2.5, 2.5])  # straight up, then level
