@@ -185,14 +185,18 @@ def test_a_chapter_runs_past_its_stubs(stem: str, tmp_path: Path, monkeypatch: p
     ],
 )
 def test_solutions_in_words_are_cut(before: str, after: str) -> None:
-    assert student.without_solutions(before, inside=False) == (after, False)
+    kept, gone, inside = myst.split_solutions(before, inside=False)
+    assert (kept.strip("\n"), inside) == (after, False)
+    assert sorted(kept + gone) == sorted(before)
 
 
 def test_a_solution_goes_on_until_its_end() -> None:
-    text, inside = student.without_solutions("Text.\n\n```{solution-start} ex-a\n```\n\nA.", inside=False)
-    assert (text, inside) == ("Text.", True)
-    assert student.without_solutions("## A heading\n\nB.", inside=True) == ("", True)
-    assert student.without_solutions("```{solution-end}\n```\nC.", inside=True) == ("C.", False)
+    kept, gone, inside = myst.split_solutions("Text.\n\n```{solution-start} ex-a\n```\n\nA.", inside=False)
+    assert (kept, inside) == ("Text.\n\n", True)
+    assert gone.endswith("A.")
+    assert myst.split_solutions("## A heading\n\nB.", inside=True) == ("", "## A heading\n\nB.", True)
+    kept, _, inside = myst.split_solutions("```{solution-end}\n```\nC.", inside=True)
+    assert (kept, inside) == ("C.", False)
     assert myst.directives("```{solution-end}\n```")
 
 

@@ -122,3 +122,22 @@ def displays(markdown: str) -> list[Display]:
             if child.type == "math_inline_double":
                 found.append(Display("", child.content.strip(), inside))
     return found
+
+
+def split_solutions(text: str, inside: bool) -> tuple[str, str, bool]:
+    """What of a text is no solution, what is, and whether the next cell goes on with one."""
+    kept: list[str] = []
+    gone: list[str] = []
+    lines = text.splitlines(keepends=True)
+    done = 0
+    for token in PARSER.parse(text):
+        block = directive(token)
+        if block is None or token.map is None or not block.name.startswith("solution"):
+            continue
+        start, end = token.map
+        (gone if inside else kept).extend(lines[done:start])
+        gone.extend(lines[start:end])
+        inside = block.name == "solution-start"
+        done = end
+    (gone if inside else kept).extend(lines[done:])
+    return "".join(kept), "".join(gone), inside

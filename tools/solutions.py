@@ -30,25 +30,6 @@ LEFT_OUT = "(not in this edition)"
 # The text of a chapter ----------------------------------------------------------------------------
 
 
-def cut_markdown(text: str, inside: bool) -> tuple[str, str, bool]:
-    """What stays of a cell, what goes, and whether a solution goes on in the next cell."""
-    kept: list[str] = []
-    gone: list[str] = []
-    lines = text.splitlines(keepends=True)
-    done = 0
-    for token in myst.PARSER.parse(text):
-        block = myst.directive(token)
-        if block is None or token.map is None or not block.name.startswith("solution"):
-            continue
-        start, end = token.map
-        (gone if inside else kept).extend(lines[done:start])
-        gone.extend(lines[start:end])
-        inside = block.name == "solution-start"
-        done = end
-    (gone if inside else kept).extend(lines[done:])
-    return "".join(kept), "".join(gone), inside
-
-
 def cut_references(text: str, lost: Collection[str]) -> str:
     """The text with plain words where it points to one of the lost labels."""
 
@@ -66,7 +47,7 @@ def cut_notebook(notebook: dict[str, Any], lost: Collection[str] = ()) -> tuple[
     for cell in notebook["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            kept, cut, inside = cut_markdown(source, inside)
+            kept, cut, inside = myst.split_solutions(source, inside)
             gone.append(cut)
             if kept.strip():
                 cells.append(cell | {"source": cut_references(kept.strip("\n"), lost)})
@@ -81,7 +62,7 @@ def cut_file(path: Path, lost: Collection[str] = ()) -> tuple[str, str]:
     """The same for a file: what stays of its text, and what goes."""
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".ipynb":
-        kept, gone, _ = cut_markdown(text, inside=False)
+        kept, gone, _ = myst.split_solutions(text, inside=False)
         return cut_references(kept, lost), gone
     notebook, gone = cut_notebook(json.loads(text), lost)
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", gone

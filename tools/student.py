@@ -36,25 +36,6 @@ install it with `pip install -e .`, and open the notebooks with that environment
 """
 
 
-def without_solutions(markdown: str, inside: bool) -> tuple[str, bool]:
-    """The text without its solutions, and whether its end lies inside one that goes on in the next cell."""
-    lines = markdown.splitlines()
-    kept: list[str] = []
-    done = 0
-    for token in myst.PARSER.parse(markdown):
-        block = myst.directive(token)
-        if token.level or not (token.map and block and block.name.startswith("solution")):
-            continue
-        first, end = token.map
-        if not inside:
-            kept += lines[done:first]
-        done = end
-        inside = block.name == "solution-start"
-    if not inside:
-        kept += lines[done:]
-    return "\n".join(kept).strip("\n"), inside
-
-
 def student_code(code: str) -> Cell:
     """What takes the place of a code cell with an answer: the stub, or room for an experiment.
 
@@ -78,7 +59,8 @@ def student_edition(notebook: Notebook) -> Notebook:
     inside = False
     for cell in cells:
         if cell["cell_type"] == "markdown":
-            cell["source"], inside = without_solutions(source(cell), inside)
+            kept, _, inside = myst.split_solutions(source(cell), inside)
+            cell["source"] = kept.strip("\n")
         cell["source"] = source(cell).splitlines(keepends=True)
     return notebook | {"cells": [cell for cell in cells if cell["source"]]}
 
@@ -103,8 +85,8 @@ def edition(root: Path) -> dict[str, bytes]:
             notebook = json.loads(path.read_text(encoding="utf-8"))
             files[name] = written(student_edition(notebook)).encode()
         elif path in pages:
-            text, _ = without_solutions(path.read_text(encoding="utf-8"), inside=False)
-            files[name] = f"{text}\n".encode()
+            text, _, _ = myst.split_solutions(path.read_text(encoding="utf-8"), inside=False)
+            files[name] = (text.strip("\n") + "\n").encode()
         else:
             files[name] = path.read_bytes()
     return files
