@@ -289,7 +289,7 @@ def start_at_mean(model: VAE | Autoencoder, x: Tensor) -> None:
     .. math:: b_d = \log \frac{\bar x_d}{1 - \bar x_d}
 
     They are the best biases for a decoder that does not use its code. Training need not spend its first
-    steps on them. One black and one white picture are counted along, so that no bias is infinite.
+    steps on them. A picture of zeros and one of ones are counted along, so that no bias is infinite.
 
     Args:
         model: its decoder is a BernoulliDecoder that ends in a dense layer. Changed in place.
