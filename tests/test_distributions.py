@@ -63,6 +63,7 @@ def test_bernoulli_log_prob_is_its_formula_for_every_kind_of_x(gaussians):
     for x in (torch.rand(4), torch.tensor([0, 1, 1, 0]), torch.tensor([True, False, True, True])):
         formula = (x * logits - torch.log(1 + torch.exp(logits))).sum(-1)
         torch.testing.assert_close(vd.bernoulli_log_prob(x, logits), formula)
+    assert vd.bernoulli_log_prob(torch.rand(3, 4).double(), logits.float()).dtype == torch.float64
     x = torch.rand(2, 3, 4, dtype=torch.float64, requires_grad=True)
     (slope,) = torch.autograd.grad(vd.bernoulli_log_prob(x, logits).sum(), x)
     torch.testing.assert_close(slope, logits.expand(2, 3, 4))

@@ -254,6 +254,24 @@ def test_epochs_can_be_added(x, tmp_path):
     assert same_weights(longer, whole)
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "one-cycle"])
+def test_epochs_cannot_be_added_to_a_schedule_that_was_planned(x, tmp_path, schedule):
+    path = tmp_path / "run.pt"
+    run(x, epochs=2, lr_schedule=schedule, checkpoint=path)
+    with pytest.raises(vl.CheckpointError, match="epochs was 2 and is 3"):
+        run(x, epochs=3, lr_schedule=schedule, checkpoint=path, resume=True)
+
+
+def test_a_batch_that_is_not_full_counts_its_own_examples(x):
+    model, _ = run(x[:3], epochs=1, batch_size=8, seed=4)
+    twin = make_model()
+    torch.manual_seed(4)
+    order = torch.randperm(3)
+    (-vl.elbo(twin, x[order]).elbo.mean()).backward()
+    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad)
+
+
 def test_an_existing_checkpoint_is_not_overwritten(x, tmp_path):
     path = tmp_path / "run.pt"
     run(x, epochs=1, checkpoint=path)
