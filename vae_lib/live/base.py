@@ -72,7 +72,7 @@ class LiveFigure:
 
     @property
     def values(self) -> dict[str, float]:
-        """The numbers that the figure shows. None until the browser has drawn and computed them."""
+        """The numbers that the figure shows; an empty dictionary until the browser has drawn it."""
         return dict(self._widget.values) if self._widget else {}
 
     def draw_still(self, figure: Figure) -> None:
