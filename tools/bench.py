@@ -99,7 +99,7 @@ def matrix_products(n_batches: int) -> Callable[[], None]:
 
 
 def pythae_epoch(x: Tensor, labels: Tensor) -> Callable[[], object] | None:
-    """One epoch of pythae's trainer, its saving included, on the same network; None if it is not installed."""
+    """One epoch of pythae's trainer, saving included, on the same network; None if it is not installed."""
     try:
         from pythae.data.datasets import BaseDataset
         from pythae.models import VAE, VAEConfig
