@@ -208,6 +208,7 @@ def test_frechet_distance_refuses_other_shapes(shapes):
         vl.frechet_distance(torch.zeros(shapes[0]), torch.zeros(shapes[1]))
 
 
+@pytest.mark.slow
 def test_the_table_of_expected_results_is_complete_and_its_short_row_is_reproduced():
     rows = json.loads(expected_results.RESULTS.read_text())
     there = [(row["model"], row["seed"]) for row in rows]

@@ -106,6 +106,7 @@ def test_the_stub_is_found_missing(label: str) -> None:
     assert "Exercise: write " in str(error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", FOUND)
 def test_other_right_answers_pass(label: str) -> None:
     for name, body in ANSWERS[label]["right"].items():

@@ -872,6 +872,7 @@ def test_python_reads_and_sets_the_state() -> None:
 # On a page ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @EACH
 def test_a_page_gets_plain_html(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(base.STATIC, "1")

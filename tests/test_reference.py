@@ -206,6 +206,7 @@ def test_the_list_shows_the_formulas_that_people_look_for() -> None:
     assert r"\log p(x) = \mathrm{ELBO}(x, q) + \mathrm{KL}\bigl(q(z) \,\|\, p(z \mid x)\bigr)" in text
 
 
+@pytest.mark.slow
 def test_the_list_of_equations_holds_them_all() -> None:
     text = reference.list_of_equations(ROOT, "https://example.org/r", "main")
     assert re.findall(r"^\{eq\}`([^`]+)`", text, flags=re.MULTILINE) == equation_labels()

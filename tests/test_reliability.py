@@ -303,6 +303,7 @@ def test_what_a_killed_writer_left_is_swept_away_and_nothing_else(tmp_path):
 # --- stopped by hand -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["batch", "validation", "fsync", "replace", "after replace"])
 def test_ctrl_c_anywhere_leaves_model_history_and_checkpoint_that_agree(tmp_path, monkeypatch, where):
     path = tmp_path / "run.pt"

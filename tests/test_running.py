@@ -192,6 +192,7 @@ def addresses(page: BeautifulSoup) -> list[str]:
     return [str(link["href"]) for link in page.select(".article-header-buttons a[href]")]
 
 
+@pytest.mark.slow
 def test_the_buttons_open_the_published_chapter(tmp_path: Path) -> None:
     found = addresses(build(tmp_path, f"{ADDRESS}.git"))
     path = "book/1-part/01-one.ipynb"
@@ -203,5 +204,6 @@ def test_the_buttons_open_the_published_chapter(tmp_path: Path) -> None:
     assert f"../../_sources/{path}" in found
 
 
+@pytest.mark.slow
 def test_without_an_address_only_the_download_is_left(tmp_path: Path) -> None:
     assert addresses(build(tmp_path, "")) == ["../../_sources/book/1-part/01-one.ipynb"]

@@ -101,6 +101,7 @@ def words_found(site: Path, words: tuple[str, ...]) -> set[str]:
     return {word for word in words if any(word.lower() in text for text in texts)}
 
 
+@pytest.mark.slow
 def test_the_switch_leaves_no_trace(tmp_path: Path) -> None:
     shown = build(tmp_path / "shown", BOOK_SOLUTIONS="")
     assert shown.returncode == 0, shown.stderr
@@ -127,6 +128,7 @@ def test_turning_the_switch_renders_every_page_again(monkeypatch: pytest.MonkeyP
     assert build_tool.fingerprint(ROOT) != shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "sentence"),
     [

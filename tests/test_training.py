@@ -477,6 +477,7 @@ def test_the_bar_can_be_turned_off(x, capsys, monkeypatch):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_the_environment_turns_the_bar_off_everywhere():
     program = "import torch, vae_lib as vl; vl.train(vl.dense_vae(4, (3,), 2), torch.rand(9, 4))"
     env = os.environ | {"TQDM_DISABLE": "1"}

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 
 from markdown_it import MarkdownIt
@@ -51,9 +52,14 @@ def directive(token: Token) -> Directive | None:
     return Directive(opening.group(1), opening.group(2).strip(), options, "\n".join(lines))
 
 
+@cache  # a text is asked for its directives, its labels and its prose in turn
+def tokens(markdown: str) -> tuple[Token, ...]:
+    return tuple(PARSER.parse(markdown))
+
+
 def walk(markdown: str, inside: tuple[str, ...] = ()) -> Iterator[tuple[Token, tuple[str, ...]]]:
     """Every token, those within directives included, with the names of the directives around it."""
-    for token in PARSER.parse(markdown):
+    for token in tokens(markdown):
         yield token, inside
         found = directive(token)
         if found and found.name not in VERBATIM:
@@ -66,10 +72,10 @@ def directives(markdown: str) -> list[Directive]:
 
 def headings(markdown: str) -> list[tuple[int, str]]:
     """(level, text) of every heading."""
-    tokens = [token for token, _ in walk(markdown)]
+    found = [token for token, _ in walk(markdown)]
     return [
         (int(opening.tag[1]), inline.content)
-        for opening, inline in pairwise(tokens)
+        for opening, inline in pairwise(found)
         if opening.type == "heading_open"
     ]
 
@@ -130,7 +136,7 @@ def split_solutions(text: str, inside: bool) -> tuple[str, str, bool]:
     gone: list[str] = []
     lines = text.splitlines(keepends=True)
     done = 0
-    for token in PARSER.parse(text):
+    for token in tokens(text):
         block = directive(token)
         if block is None or token.map is None or not block.name.startswith("solution"):
             continue
