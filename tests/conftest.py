@@ -14,15 +14,6 @@ sys.path[:0] = [str(HERE.parent / "tools"), str(HERE)]
 import chromium  # noqa: E402
 from playwright.sync_api import Browser, Page  # noqa: E402
 
-# Files whose tests share something that takes long to make: each file in one process, the whole of it.
-TOGETHER = {"test_assignments", "test_slides"}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.stem in TOGETHER:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-
 
 @pytest.fixture(scope="session", autouse=True)
 def ctrl_c_interrupts() -> None:

@@ -26,6 +26,8 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "book" / "assignments" / "source"
 SETS = sorted(path.name for path in SOURCE.iterdir())
+# A cycle of grading takes minutes: the tests that read it run in one process.
+TOGETHER = pytest.mark.xdist_group("graded")
 HIDDEN = re.compile(r"^### BEGIN HIDDEN TESTS$.*?^### END HIDDEN TESTS$", flags=re.M | re.S)
 
 Notebook = dict[str, Any]
@@ -325,6 +327,7 @@ def graded(
 
 
 @pytest.mark.slow
+@TOGETHER
 def test_every_submission_gets_its_points(graded: Any) -> None:
     """A test cell of the first set gives 3, 3, 3 and 4 points."""
     _, work, report = graded
@@ -338,6 +341,7 @@ def test_every_submission_gets_its_points(graded: Any) -> None:
 
 
 @pytest.mark.slow
+@TOGETHER
 def test_the_report_says_what_happened(graded: Any) -> None:
     _, _, report = graded
     for student, words in {
@@ -356,6 +360,7 @@ def test_the_report_says_what_happened(graded: Any) -> None:
 
 
 @pytest.mark.slow
+@TOGETHER
 def test_a_thief_finds_nothing_and_deletes_only_its_own(graded: Any) -> None:
     _, work, report = graded
     notebook = read(work / "autograded" / "a-thief" / CYCLE / f"{CYCLE}.ipynb")
@@ -366,6 +371,7 @@ def test_a_thief_finds_nothing_and_deletes_only_its_own(graded: Any) -> None:
 
 
 @pytest.mark.slow
+@TOGETHER
 def test_everybody_gets_feedback_that_asks_no_other_host(graded: Any) -> None:
     _, work, report = graded
     for student in report:
@@ -379,6 +385,7 @@ def test_everybody_gets_feedback_that_asks_no_other_host(graded: Any) -> None:
 
 
 @pytest.mark.slow
+@TOGETHER
 def test_answers_graded_by_hand_come_in_by_a_table(graded: Any) -> None:
     submissions, work, _ = graded
     rows = table(work / "manual.csv")
@@ -403,6 +410,7 @@ def test_answers_graded_by_hand_come_in_by_a_table(graded: Any) -> None:
 
 
 @pytest.mark.slow
+@TOGETHER
 def test_students_get_no_solution_and_no_hidden_test(graded: Any) -> None:
     _, work, _ = graded
     for name in SETS:

@@ -16,6 +16,8 @@ from playwright.sync_api import Page
 ROOT = Path(__file__).resolve().parent.parent
 DECKS = list(slides.decks(ROOT))
 STAGE = {"width": 1280, "height": 720}
+# The decks take long to make: all tests of this file in one process.
+pytestmark = pytest.mark.xdist_group("slides")
 TYPES = {*slides.SHOWN, "notes", "skip"}
 BOOK = slides.Book(
     numbers={"eq-a": "4.1", "fig-b": "Fig. 4.2"},
