@@ -37,8 +37,6 @@ FOLDER = "book/reference/"
 GLOSSARY = "book/appendix/glossary"
 #: Pages made from all the others, or from what is known only when the book is built.
 MADE = (FOLDER, "book/appendix/colophon", "book/appendix/cite", GLOSSARY)
-#: A formula on the list is one line, and as wide as a page of text.
-SHORT_FORMULA = 170
 #: What stands before the name of a function: `vl.plotting.image_grid`, `live.KLExplorer`.
 PACKAGES = ("vl", "vae_lib", "live")
 MODULES = {path.stem for path in (ROOT / "vae_lib").glob("[a-z]*.py")} | set(PACKAGES)
@@ -198,7 +196,7 @@ def list_of_equations(root: Path, repository: str, branch: str) -> str:
             formula = result_of(display.text)
             several = display.label.startswith("def-") and "&" in display.text
             told = []
-            if formula and not several and len(formula) <= SHORT_FORMULA:
+            if formula and not several:
                 told += [f"$$\n{formula}\n$$"]
             if display.label in tests:
                 path, line = tests[display.label]

@@ -96,7 +96,8 @@ class Dataset:
     `factor_names`: five for sprites, none for the rest.
 
     >>> load("digits")
-    Dataset('digits': train 1197, valid 300, test 300; x_dim 64, image_shape (1, 8, 8), 10 classes)
+    Dataset('digits': train 1197, valid 300, test 300; x_dim 64, image_shape (1, 8, 8),
+    10 classes)
     """
 
     name: str
@@ -216,7 +217,8 @@ def binarize(x: Tensor, *, seed: int = 0) -> Tensor:
     Source: Salakhutdinov & Murray (2008).
 
     >>> x = torch.full((1000,), 0.5)
-    >>> torch.equal(binarize(x), binarize(x)), torch.equal(binarize(x), binarize(x, seed=1))
+    >>> once, again, other = binarize(x), binarize(x), binarize(x, seed=1)
+    >>> torch.equal(once, again), torch.equal(once, other)
     (True, False)
     """
     # Drawn on the CPU wherever x lives: another device would draw other numbers.
@@ -307,7 +309,8 @@ def draw_sprites(factors: Tensor, *, size: int = 32) -> Tensor:
         ValueError: the last dimension is not 5, a shape is not 0, 1 or 2, a scale is not positive,
             or a value is not finite.
 
-    >>> image = draw_sprites(torch.tensor([[0, 0.25, 0.0, 0.5, 0.5]]))  # a square of 8 x 8 pixels
+    >>> square = torch.tensor([[0, 0.25, 0.0, 0.5, 0.5]])  # of 8 x 8 pixels
+    >>> image = draw_sprites(square)
     >>> image.shape, float(image.sum())
     (torch.Size([1, 1024]), 64.0)
     """

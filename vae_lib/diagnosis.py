@@ -88,7 +88,7 @@ def diagnose(
     returns and what reaches the decoder. In some runs it puts a mu and logvar of its own in place of the
     encoder's: then the width of the noise and the weights a and b of
 
-    .. math:: \text{goal}(x) = a \log p(x|z) - b\, \mathrm{KL}(q(z|x) \,\|\, \mathcal N(0, I)) + c
+    .. math:: \text{goal}(x) = a \log p(x \mid z) - b\, \mathrm{KL}(q(z \mid x) \,\|\, \mathcal N(0, I)) + c
 
     can be read off, whatever the model has learned.
 

@@ -98,7 +98,7 @@ def log_importance_weights(
 ) -> Tensor:
     r"""The logarithms of S importance weights for each example, in nats.
 
-    .. math:: \log w_s = \log p(x|z_s) + \log p(z_s) - \log q(z_s|x), \qquad z_s \sim q(z|x)
+    .. math:: \log w_s = \log p(x \mid z_s) + \log p(z_s) - \log q(z_s \mid x), \qquad z_s \sim q(z \mid x)
 
     Args:
         model: a VAE.
@@ -116,7 +116,8 @@ def log_importance_weights(
     Book: def-elbo-weight.  Source: Burda, Grosse & Salakhutdinov (2016), section 3.
 
     >>> from vae_lib.models import dense_vae
-    >>> log_importance_weights(dense_vae(12, (8,), 2), torch.rand(5, 12), n_samples=7).shape
+    >>> model, x = dense_vae(12, (8,), 2), torch.rand(5, 12)
+    >>> log_importance_weights(model, x, n_samples=7).shape
     torch.Size([7, 5])
     """
     if n_samples < 1 or chunk < 1:
@@ -179,8 +180,8 @@ def log_marginal(
 def rate_decomposition(mu: Tensor, logvar: Tensor, n_draws: int = 2000, seed: int = 0) -> RateTerms:
     r"""Split the mean KL to the prior of a data set into information and mismatch, in nats.
 
-    .. math:: \frac1N \sum_n \mathrm{KL}(q(z|x_n) \,\|\, p(z)) = I_q(n; z)
-        + \mathrm{KL}(\bar q(z) \,\|\, p(z)), \qquad \bar q(z) = \frac1N \sum_n q(z|x_n)
+    .. math:: \frac1N \sum_n \mathrm{KL}(q(z \mid x_n) \,\|\, p(z)) = I
+        + \mathrm{KL}(\bar q(z) \,\|\, p(z)), \qquad \bar q(z) = \frac1N \sum_n q(z \mid x_n)
 
     The rate is exact. The information is a Monte Carlo mean over draws from the aggregate posterior, whose
     density is summed over all N examples; it never exceeds log N, whatever the encoder knows. The second
@@ -198,7 +199,7 @@ def rate_decomposition(mu: Tensor, logvar: Tensor, n_draws: int = 2000, seed: in
 
     Book: eq-evaluation-rate.  Source: Hoffman & Johnson (2016).
 
-    >>> far_apart = torch.tensor([[-50.0], [50.0]])             # two clouds that never meet: log 2 nats
+    >>> far_apart = torch.tensor([[-50.0], [50.0]])  # two clouds that never meet: log 2
     >>> round(rate_decomposition(far_apart, torch.zeros(2, 1)).mutual_information, 4)
     0.6931
     """
@@ -225,7 +226,7 @@ def rate_decomposition(mu: Tensor, logvar: Tensor, n_draws: int = 2000, seed: in
 def active_units(mu: Tensor, threshold: float = 0.01) -> Tensor:
     r"""Which latent coordinates move with the data?
 
-    .. math:: A_j = \operatorname{Var}_{x} \bigl( \mathbb E_{q(z|x)}[z_j] \bigr) > \text{threshold}
+    .. math:: A_j = \operatorname{Var}_{x} \bigl( \mathbb E_{q(z \mid x)}[z_j] \bigr) > \text{threshold}
 
     Args:
         mu: means of q(z|x_n), shape (N, L).
@@ -248,8 +249,8 @@ def active_units(mu: Tensor, threshold: float = 0.01) -> Tensor:
 def frechet_distance(features_a: Tensor, features_b: Tensor) -> float:
     r"""Fréchet distance of the Gaussians with the means and covariances of two sets of features.
 
-    .. math:: \lVert m_a - m_b \rVert^2 + \operatorname{tr} C_a + \operatorname{tr} C_b
-        - 2 \operatorname{tr} \bigl( C_a^{1/2} C_b\, C_a^{1/2} \bigr)^{1/2}
+    .. math:: d^2 = \lVert m_a - m_b \rVert^2
+        + \operatorname{tr} \bigl( C_a + C_b - 2\, (C_a^{1/2} C_b\, C_a^{1/2})^{1/2} \bigr)
 
     In squared units of the features, so it depends on the network that made them. It is biased upwards by
     few examples: compare numbers with equal counts only.

@@ -33,7 +33,8 @@ def expect(
     >>> expect(1.5, 3.0, mistakes={"is the one half in it twice?": 1.5})
     Traceback (most recent call last):
         ...
-    AssertionError: the result should be 3, and yours is 1.5. Just that comes of: is the one half in it twice?
+    AssertionError: the result should be 3, and yours is 1.5.
+    Just that comes of: is the one half in it twice?
     """
     value, truth = _as_array(got, what), _as_array(expected, "the expected value")
     if value.shape != truth.shape:

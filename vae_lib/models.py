@@ -73,7 +73,7 @@ class BernoulliDecoder(nn.Module):
     Book: eq-likelihoods-bernoulli.
 
     >>> decoder = BernoulliDecoder(z_dim=20, x_dim=784)
-    >>> z = torch.randn(5, 8, 20)                              # five samples for each of eight examples
+    >>> z = torch.randn(5, 8, 20)  # five samples for each of eight examples
     >>> decoder.log_prob(torch.ones(8, 784), z).shape
     torch.Size([5, 8])
     """
@@ -260,7 +260,7 @@ class VAE(nn.Module):
 def dense_vae(x_dim: int, hidden: Sequence[int], z_dim: int) -> VAE:
     """A Bernoulli VAE whose decoder mirrors its encoder: x_dim-hidden-z_dim-reversed hidden-x_dim.
 
-    >>> dense_vae(784, (128, 64), 20).decoder.net.out_dim      # 784-128-64-20-64-128-784
+    >>> dense_vae(784, (128, 64), 20).decoder.net.out_dim  # 784-128-64-20-64-128-784
     784
     """
     return VAE(
@@ -300,7 +300,8 @@ def start_at_mean(model: VAE | Autoencoder, x: Tensor) -> None:
 
     Book: eq-loop-start.
 
-    >>> model, x = dense_vae(4, (8,), 2), torch.tensor([[0.0, 0.5, 1.0, 0.9]]).repeat(98, 1)
+    >>> x = torch.tensor([[0.0, 0.5, 1.0, 0.9]]).repeat(98, 1)
+    >>> model = dense_vae(4, (8,), 2)
     >>> start_at_mean(model, x)
     >>> list(model.decoder.net)[-1].bias.detach().sigmoid()
     tensor([0.0100, 0.5000, 0.9900, 0.8920])
@@ -320,7 +321,8 @@ def check_data(x: Tensor, x_dim: int, decoder: Decoder) -> None:
 
     >>> check_data(torch.zeros(3, 28, 28), 784, BernoulliDecoder(2, 784))
     Traceback (most recent call last):
-    ValueError: expected data of shape (N, 784), got (3, 28, 28). Flatten images with x.flatten(1).
+    ValueError: expected data of shape (N, 784), got (3, 28, 28).
+    Flatten images with x.flatten(1).
     """
     if not isinstance(x, Tensor):
         raise TypeError(f"expected a torch tensor, got {type(x).__name__}. Use torch.as_tensor(x).")

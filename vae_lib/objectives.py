@@ -45,7 +45,7 @@ class IwaeTerms(NamedTuple):
 def elbo(model: VAE, x: Tensor) -> ElboTerms:
     r"""One-sample estimate of the evidence lower bound, per example.
 
-    .. math:: \log p(x|z) - \mathrm{KL}(q(z|x) \,\|\, \mathcal N(0, I)), \qquad z \sim q(z|x)
+    .. math:: \log p(x \mid z) - \mathrm{KL}(q(z \mid x) \,\|\, \mathcal N(0, I)), \qquad z \sim q(z \mid x)
 
     The reconstruction term is estimated with one reparameterized sample, the KL is exact. Always the
     true bound: a weight beta is the business of `train`.
@@ -89,7 +89,8 @@ def reconstruction(model: Autoencoder, x: Tensor) -> ReconstructionTerms:
 def iwae_bound(model: VAE, x: Tensor, n_samples: int = 50) -> IwaeTerms:
     r"""The importance-weighted bound with S samples, per example.
 
-    .. math:: \log \frac1S \sum_{s=1}^S \frac{p(x|z_s)\, p(z_s)}{q(z_s|x)}, \qquad z_s \sim q(z|x)
+    .. math:: \log \frac1S \sum_{s=1}^S \frac{p(x \mid z_s)\, p(z_s)}{q(z_s \mid x)}, \qquad
+        z_s \sim q(z \mid x)
 
     One sample gives the ELBO in expectation; in expectation the bound grows with S towards log p(x).
 

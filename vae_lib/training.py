@@ -225,7 +225,8 @@ def train(
 
     >>> from vae_lib.models import dense_vae
     >>> x = torch.rand(256, 64)
-    >>> history = train(dense_vae(64, (32,), 2), x, config=TrainConfig(epochs=2), progress=False)
+    >>> model, config = dense_vae(64, (32,), 2), TrainConfig(epochs=2)
+    >>> history = train(model, x, config=config, progress=False)
     >>> history.columns
     ['epoch', 'lr', 'beta', 'train_elbo', 'train_log_p_x_given_z', 'train_kl']
     """
@@ -327,7 +328,8 @@ def seed_everything(seed: int) -> None:
 
     `train` needs no call of this for its own noise: it starts from TrainConfig.seed.
 
-    >>> seed_everything(0); a = torch.rand(1); seed_everything(0); bool(a == torch.rand(1))
+    >>> seed_everything(0); first = torch.rand(1)
+    >>> seed_everything(0); bool(first == torch.rand(1))
     True
     """
     random.seed(seed)

@@ -64,9 +64,10 @@ class BetaDial(LiveFigure):
     Book: eq-elbo-rate-distortion.
 
     >>> from vae_lib.models import dense_vae
-    >>> models, x = {beta: dense_vae(16, (8,), 2) for beta in (0.1, 1.0, 10.0)}, torch.rand(20, 16)
+    >>> x = torch.rand(20, 16)
+    >>> models = {beta: dense_vae(16, (8,), 2) for beta in (0.1, 1.0, 10.0)}
     >>> dial = BetaDial(record_betas(models, x), x)
-    >>> dial.state                                             # number of the entry, from 0
+    >>> dial.state  # number of the entry, from 0
     {'entry': 1}
     """
 

@@ -40,7 +40,8 @@ class DrawDigit(LiveFigure):
     Book: eq-elbo-reconstruction.
 
     >>> import torch, vae_lib as vl
-    >>> draw = DrawDigit(vl.dense_vae(784, (8,), 2), torch.rand(5, 784), torch.arange(5))
+    >>> model = vl.dense_vae(784, (8,), 2)
+    >>> draw = DrawDigit(model, torch.rand(5, 784), torch.arange(5))
     >>> draw.state = {"brush": 2.0, "drawing": pack_drawing(torch.zeros(784))}
     """
 

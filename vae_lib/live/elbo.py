@@ -10,12 +10,13 @@ from vae_lib.plotting import COLORS
 class ElboGap(LiveFigure):
     r"""Drag q over the posterior of a model with one latent coordinate; ELBO plus gap stays log p(x).
 
-    .. math:: z \sim N(0, 1), \qquad x | z \sim N(1.2 z + a \sin 2.5 z, 0.5^2)
+    .. math:: z \sim \mathcal N(0, 1), \qquad x \mid z \sim \mathcal N(1.2 z + a \sin 2.5 z, 0.5^2)
 
     Args:
         x: the observation.
         amplitude: a, the only parameter of the model.
-        mu, sigma: mean and width of q.
+        mu: mean of q.
+        sigma: its width.
 
     Book: eq-elbo-identity.
 

@@ -11,8 +11,10 @@ class KLExplorer(LiveFigure):
     """Two Gaussians to drag: densities, the integrand, both divergences, an estimate from samples.
 
     Args:
-        mu_q, sigma_q: mean and width of q.
-        mu_p, sigma_p: mean and width of p.
+        mu_q: mean of q.
+        sigma_q: its width.
+        mu_p: mean of p.
+        sigma_p: its width.
         direction: which divergence is drawn and sampled, "q to p" or "p to q".
         draws: number of samples in the estimate, up to 1000.
 

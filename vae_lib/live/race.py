@@ -10,10 +10,12 @@ from vae_lib.plotting import COLORS
 class GradientRace(LiveFigure):
     r"""Score function against path: estimates of the same derivative rain onto an axis.
 
-    .. math:: \partial E[f(z)] / \partial \mu_1, \qquad f(z) = \sum_j z_j^2, \qquad z_j \sim N(\mu, \sigma^2)
+    .. math:: \partial\, \mathbb E[f(z)] / \partial \mu_1, \qquad f(z) = \sum_j z_j^2, \qquad
+        z_j \sim \mathcal N(\mu, \sigma^2)
 
     Args:
-        mu, sigma: mean and width of every coordinate of z.
+        mu: mean of every coordinate of z.
+        sigma: its width.
         samples: how many samples of z go into one estimate, up to 32.
         coordinates: how many coordinates z has, up to 32.
         baseline: what the score function subtracts from f, "none" or "best", the best constant.

@@ -12,7 +12,8 @@ class Reparameterization(LiveFigure):
     """Dots of fixed noise and the samples made of them, which follow mean and width; the gradient as well.
 
     Args:
-        mu, sigma: mean and width of the samples z.
+        mu: mean of the samples z.
+        sigma: their width.
         dots: how many samples there are, up to 100.
         mode: "reparameterize", z = mu + sigma eps with noise that stays, or "sample", fresh draws each time.
 

@@ -37,7 +37,8 @@ def record_frame(model: VAE, x: Tensor, n_images: int = 6, seed: int = 0) -> Fra
         ValueError: the latent space is no plane, or the decoder is not a Bernoulli decoder.
 
     >>> from vae_lib.models import dense_vae
-    >>> record_frame(dense_vae(16, (8,), 2), torch.rand(9, 16), n_images=4).samples.shape
+    >>> frame = record_frame(dense_vae(16, (8,), 2), torch.rand(9, 16), n_images=4)
+    >>> frame.samples.shape
     torch.Size([4, 16])
     """
     check_model(model)

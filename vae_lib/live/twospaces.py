@@ -15,7 +15,8 @@ class TwoSpaces(LiveFigure):
     """The same point z, decoded by an autoencoder and by a VAE.
 
     Args:
-        autoencoder, vae: two models with two latent coordinates and dense layers.
+        autoencoder: a model with two latent coordinates and dense layers.
+        vae: another one.
         x: some hundred examples, shape (N, D); their codes are the dots.
         labels: integers 0 to 9, shape (N,).
     Raises:
@@ -23,7 +24,8 @@ class TwoSpaces(LiveFigure):
 
     >>> import torch, vae_lib as vl
     >>> vae = vl.dense_vae(x_dim=16, hidden=(8,), z_dim=2)
-    >>> ae = vl.Autoencoder(vl.DeterministicEncoder(16, 2, (8,)), vl.BernoulliDecoder(2, 16, (8,)))
+    >>> encoder = vl.DeterministicEncoder(16, 2, (8,))
+    >>> ae = vl.Autoencoder(encoder, vl.BernoulliDecoder(2, 16, (8,)))
     >>> TwoSpaces(ae, vae, torch.rand(5, 16), torch.arange(5)).state["z1"]
     1.0
     """
