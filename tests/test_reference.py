@@ -1,6 +1,7 @@
 """The reference pages: library, equations, glossary, colophon, the search that finds them, the previews."""
 
 import datetime
+import doctest
 import importlib
 import inspect
 import json
@@ -50,6 +51,18 @@ def public_things() -> Iterator[tuple[str, Any]]:
                     for method, function in vars(thing).items():
                         if inspect.isfunction(function) and not method.startswith("_"):
                             yield f"{name}.{key}.{method}", function
+
+
+def test_examples_fit_their_frame() -> None:
+    """The box of an entry takes 88 letters, the prompt included."""
+    wide = [
+        f"{name}: {line}"
+        for name, thing in public_things()
+        for example in doctest.DocTestParser().get_examples(inspect.getdoc(thing) or "")
+        for line in (example.source + example.want).splitlines()
+        if len(line) > 84
+    ]
+    assert not wide, "\n".join(wide)
 
 
 # Names, labels, terms: read from the files -----------------------------------------------------------

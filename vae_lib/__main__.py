@@ -100,7 +100,7 @@ class RunConfig(TrainConfig):
 def build_model(config: RunConfig, dataset: Dataset) -> VAE:
     """The model that a configuration describes, with new weights.
 
-    >>> config = RunConfig(data="digits", channels=(8, 16), z_dim=2, likelihood="gaussian")
+    >>> config = RunConfig(data="digits", channels=(8, 16), z_dim=2)
     >>> build_model(config, data.load("digits")).sample(3).shape
     torch.Size([3, 64])
     """

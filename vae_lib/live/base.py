@@ -154,7 +154,8 @@ def pack_network(network: nn.Module) -> list[dict[str, Any]]:
     Raises:
         ValueError: a layer is neither `Linear` nor `ReLU`.
 
-    >>> [layer["relu"] for layer in pack_network(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4)))]
+    >>> network = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4))
+    >>> [layer["relu"] for layer in pack_network(network)]
     [True, False]
     """
     layers: list[dict[str, Any]] = []
