@@ -222,6 +222,9 @@ def test_the_list_shows_the_formulas_that_people_look_for() -> None:
 @pytest.mark.slow
 def test_the_list_of_equations_holds_them_all() -> None:
     text = reference.list_of_equations(ROOT, "https://example.org/r", "main")
+    # The two that most readers look for are long in TeX.
+    for label in ("eq-kl-gaussian", "eq-pytorch-loss"):
+        assert "$$" in text.partition(f"{{eq}}`{label}`")[2].partition("{eq}")[0], label
     assert re.findall(r"^\{eq\}`([^`]+)`", text, flags=re.MULTILINE) == equation_labels()
     tested = text.count("Tested in [`tests/equations/")
     assert tested == len([label for label in equation_labels() if label.startswith("eq-")])
