@@ -17,7 +17,7 @@ from torch import Tensor
 
 import vae_lib as vl
 from vae_lib import processes
-from vae_lib.training import write_atomically
+from vae_lib.training import _Adam, write_atomically
 
 
 @pytest.fixture
@@ -194,6 +194,41 @@ def test_schedule_reaches_the_optimiser(x):
     assert constant["train_elbo"] != cosine["train_elbo"]
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_adam_takes_the_steps_of_torchs_class(x, fused):
+    """Ten steps with a rate that changes; the decoder has no part in every third one and keeps its count."""
+    ours, theirs = make_model(), make_model()
+    adam = _Adam(ours, fused)
+    reference = torch.optim.Adam(theirs.parameters(), fused=fused, foreach=False)
+    for i in range(10):
+        for model, optimizer in ((ours, adam), (theirs, reference)):
+            optimizer.zero_grad()
+            if i % 3 == 1:
+                vl.gaussian_kl(*model.encoder(x)).mean().backward()
+                assert model.decoder.net[0].weight.grad is None
+            else:
+                torch.manual_seed(i)
+                (-vl.elbo(model, x).elbo.mean()).backward()
+        reference.param_groups[0]["lr"] = 0.01 / (i + 1)
+        reference.step()
+        adam.step(0.01 / (i + 1))
+    assert same_weights(ours, theirs)
+    for i, state in reference.state_dict()["state"].items():
+        assert {k: v.tolist() for k, v in state.items()} == {k: v.tolist() for k, v in adam.state[i].items()}
+    assert adam.state[0]["step"] == 10
+    assert adam.state[-1]["step"] == 7
+
+
+def test_training_does_not_wait_for_torchs_compiler():
+    """`torch.optim` imports it: two seconds in every new process, for nothing that a run needs."""
+    code = (
+        "import sys, torch, vae_lib as vl\n"
+        "vl.train(vl.dense_vae(4, (3,), 2), torch.rand(8, 4), progress=False)\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_gradient_clipping_bounds_the_gradient(x):
     model, _ = run(x, epochs=1, grad_clip=0.01)
     norm = math.sqrt(sum(float(p.grad.square().sum()) for p in model.parameters()))
@@ -289,6 +324,21 @@ def test_epochs_can_be_added(x, tmp_path):
     whole, h_whole = run(x, epochs=5)
     run(x, epochs=2, checkpoint=tmp_path / "run.pt")
     longer, h_longer = run(x, epochs=5, checkpoint=tmp_path / "run.pt", resume=True)
+    assert h_longer == h_whole
+    assert same_weights(longer, whole)
+
+
+def test_a_checkpoint_goes_on_from_the_state_of_torchs_class(x, tmp_path):
+    """The layout of the first checkpoints, whose optimiser was torch.optim.Adam."""
+    whole, h_whole = run(x, epochs=5)
+    path = tmp_path / "run.pt"
+    model, _ = run(x, epochs=2, checkpoint=path)
+    state = vl.read_checkpoint(path)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state["optimizer"]["state"], "param_groups": groups})
+    torch.save(state | {"optimizer": optimizer.state_dict()}, path)
+    longer, h_longer = run(x, epochs=5, checkpoint=path, resume=True)
     assert h_longer == h_whole
     assert same_weights(longer, whole)
 
