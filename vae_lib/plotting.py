@@ -131,7 +131,7 @@ def image_rows(
 
 
 def latent_scatter(z: Tensor, labels: Tensor, *, ax: Axes | None = None, title: str | None = None) -> Axes:
-    """Scatter two-dimensional codes, coloured by class, each class named at its median.
+    """Scatter two-dimensional codes, coloured by class, each class named at its median or close by.
 
     Args:
         z: shape (N, 2).
@@ -162,14 +162,30 @@ def latent_scatter(z: Tensor, labels: Tensor, *, ax: Axes | None = None, title: 
         "lw": 0,
     }
     ax.scatter(points[:, 0], points[:, 1], c=classes, rasterized=True, **style)
-    for label in np.unique(classes):
-        x, y = np.median(points[classes == label], axis=0)
+    names = np.unique(classes)
+    medians = np.array([np.median(points[classes == label], axis=0) for label in names])
+    # A name is a circle of about 8 % of the picture.
+    for label, (x, y) in zip(names, _apart(medians, 0.08 * np.ptp(points, axis=0).max()), strict=True):
         box = {"boxstyle": "circle,pad=0.2", "fc": "white", "ec": CLASS_COLORS[label], "lw": 1.5}
         ax.text(x, y, str(label), ha="center", va="center", fontsize=9, weight="bold", bbox=box)
     ax.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
     if title:
         ax.set_title(title)
     return ax
+
+
+def _apart(places: np.ndarray, gap: float) -> np.ndarray:
+    """Push points that are closer than `gap` away from each other.
+
+    >>> _apart(np.array([[0.0, 0.1], [0.0, 0.3], [5.0, 5.0]]), gap=1.0).round(2).tolist()
+    [[0.0, -0.3], [0.0, 0.7], [5.0, 5.0]]
+    """
+    for _ in range(100):
+        offsets = places[:, None] - places
+        distances = np.linalg.norm(offsets, axis=2, keepdims=True)
+        missing = np.clip(gap - distances, 0, None)
+        places = places + (0.5 * missing * offsets / np.maximum(distances, 1e-9)).sum(axis=1)
+    return places
 
 
 def history_curves(
