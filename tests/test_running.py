@@ -14,6 +14,7 @@ import colab
 import notebooks
 import pytest
 import yaml
+from book_extension import outcome_hash
 from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -207,3 +208,19 @@ def test_the_buttons_open_the_published_chapter(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_without_an_address_only_the_download_is_left(tmp_path: Path) -> None:
     assert addresses(build(tmp_path, "")) == ["../../_sources/book/1-part/01-one.ipynb"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    ["book/3-building/bench.json", "vae_lib/losses.py", "vae_lib/data_files/few.gz", "constraints.txt"],
+)
+def test_what_a_chapter_reads_makes_its_outputs_old(tmp_path: Path, changed: str) -> None:
+    for name in ("book/3-building/bench.json", "vae_lib/losses.py", "vae_lib/data_files/few.gz",
+                 "requirements.txt", "constraints.txt", "README.md"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("before")
+    before = outcome_hash(tmp_path)
+    (tmp_path / "README.md").write_text("after")
+    assert outcome_hash(tmp_path) == before
+    (tmp_path / changed).write_text("after")
+    assert outcome_hash(tmp_path) != before

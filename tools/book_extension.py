@@ -39,8 +39,9 @@ PIECE = re.compile(r'<script type="text/plain" id="(live-\w+)">[^<]*</script>')
 
 
 def outcome_hash(root: Path) -> str:
-    """Hash of what can change what a cell prints: the library, its data, the installed packages."""
+    """Hash of what can change what a cell prints: the library, data, records, the installed packages."""
     paths = [path for path in sorted((root / "vae_lib").rglob("*")) if path.is_file()]
+    paths += sorted((root / "book").glob("*/*.json"))  # tables recorded beforehand, which chapters read
     paths += [root / "requirements.txt", root / "constraints.txt"]
     digest = hashlib.sha256(sys.version.encode())
     for path in paths:
