@@ -146,6 +146,8 @@ def latent_scatter(z: Tensor, labels: Tensor, *, ax: Axes | None = None, title: 
     >>> ax = latent_scatter(torch.randn(50, 2), torch.arange(50) % 10)
     >>> sorted(int(t.get_text()) for t in ax.texts)
     [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    >>> len(latent_scatter(torch.zeros(0, 2), torch.zeros(0)).texts)
+    0
     """
     if z.ndim != 2 or z.shape[1] != 2:
         raise ValueError(f"a scatter needs codes of shape (N, 2), got {tuple(z.shape)}")
@@ -163,9 +165,10 @@ def latent_scatter(z: Tensor, labels: Tensor, *, ax: Axes | None = None, title: 
     }
     ax.scatter(points[:, 0], points[:, 1], c=classes, rasterized=True, **style)
     names = np.unique(classes)
-    medians = np.array([np.median(points[classes == label], axis=0) for label in names])
+    medians = np.reshape([np.median(points[classes == label], axis=0) for label in names], (-1, 2))
     # A name is a circle of about 8 % of the picture.
-    for label, (x, y) in zip(names, _apart(medians, 0.08 * np.ptp(points, axis=0).max()), strict=True):
+    gap = 0.08 * max(np.ptp(ax.get_xlim()), np.ptp(ax.get_ylim()))
+    for label, (x, y) in zip(names, _apart(medians, gap), strict=True):
         box = {"boxstyle": "circle,pad=0.2", "fc": "white", "ec": CLASS_COLORS[label], "lw": 1.5}
         ax.text(x, y, str(label), ha="center", va="center", fontsize=9, weight="bold", bbox=box)
     ax.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
@@ -179,12 +182,15 @@ def _apart(places: np.ndarray, gap: float) -> np.ndarray:
 
     >>> _apart(np.array([[0.0, 0.1], [0.0, 0.3], [5.0, 5.0]]), gap=1.0).round(2).tolist()
     [[0.0, -0.3], [0.0, 0.7], [5.0, 5.0]]
+    >>> _apart(np.array([[np.nan, np.nan], [1.0, 2.0]]), gap=1.0).tolist()
+    [[nan, nan], [1.0, 2.0]]
     """
     for _ in range(100):
         offsets = places[:, None] - places
         distances = np.linalg.norm(offsets, axis=2, keepdims=True)
         missing = np.clip(gap - distances, 0, None)
-        places = places + (0.5 * missing * offsets / np.maximum(distances, 1e-9)).sum(axis=1)
+        # nansum: the codes of one class that are NaN must not take the other names with them.
+        places = places + np.nansum(0.5 * missing * offsets / np.maximum(distances, 1e-9), axis=1)
     return places
 
 
