@@ -1,8 +1,8 @@
 """vae_lib: the library of the book. Small enough to be read in one sitting, module by module:
 
-distributions, networks, models, objectives, evaluation, diagnosis, processes, training: each is built on
-those before it. data, plotting and feedback (checks of exercises) stand beside them, and the live figures
-apart: `from vae_lib import live`.
+distributions, networks, models, objectives, gradients, evaluation, diagnosis, processes, training: each is
+built on those before it. data, plotting and feedback (checks of exercises) stand beside them, and the live
+figures apart: `from vae_lib import live`.
 """
 
 from vae_lib import plotting

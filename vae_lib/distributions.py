@@ -83,8 +83,9 @@ def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
     _check_broadcast("bernoulli_log_prob", x=x, logits=logits)
     # torch's own binary cross-entropy makes fewer passes than the formula spelled out, there and back, but
     # wants one shape and one type.
-    dtype = torch.result_type(x, logits)
-    x, logits = torch.broadcast_tensors(x.to(dtype), logits.to(dtype))
+    if x.shape != logits.shape or x.dtype != logits.dtype:
+        dtype = torch.result_type(x, logits)
+        x, logits = torch.broadcast_tensors(x.to(dtype), logits.to(dtype))
     return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=-1)
 
 

@@ -25,6 +25,7 @@ from torch.optim.adam import adam
 from tqdm import tqdm
 
 from vae_lib.evaluation import evaluate, isolated_rng
+from vae_lib.gradients import DenseElbo, can_write_out
 from vae_lib.objectives import elbo
 from vae_lib.processes import join_processes
 
@@ -198,6 +199,9 @@ def train(
     Under `torchrun` the processes share every batch, and the result is that of one process up to rounding:
     see `processes.Processes`. The history is the same in all of them; the first one writes and draws the bar.
 
+    The gradient of a dense Bernoulli VAE's ELBO is written out in `gradients.DenseElbo`. Any other model or
+    objective is left to autograd; the bits would be the same.
+
     Args:
         model: any module that the objective accepts; moved to the config's device.
         x: training examples, shape (N, D), held in memory.
@@ -239,6 +243,9 @@ def train(
     processes.copy_from_first(model.to(device))
     x = x.to(device)
     optimizer = _Adam(model, fused=device.type != "mps")
+    passes: DenseElbo | _WithAutograd = _WithAutograd(model, objective)
+    if objective is elbo and can_write_out(model):
+        passes = DenseElbo(model)
     steps_per_epoch = math.ceil(len(x) / config.batch_size)
     history, best = History(), _Best()
 
@@ -271,10 +278,8 @@ def train(
                     batch = x.index_select(0, index)
                     batch = batch_transform(batch) if batch_transform else batch
                     with processes.share(batch) as part:  # all of the batch, if this process is alone
-                        terms = objective(model, part)
+                        terms = passes.forward(part)
                     _check_terms(terms, len(part))
-                    # elbo - (beta - 1) kl = log p(x|z) - beta kl: the minus sign, beta and the batch mean.
-                    loss = _weigh(terms, beta).sum() / -len(batch)
                     totals = torch.stack(terms).detach().sum(dim=1)
                     processes.add_up(totals)
                     total = type(terms)(*totals.tolist())
@@ -282,7 +287,7 @@ def train(
                         raise FloatingPointError(_diagnose(model, part, terms, epoch, step, config))
 
                     optimizer.zero_grad()
-                    loss.backward()
+                    passes.backward(beta, len(batch))
                     processes.add_up_gradients(model)
                     if config.grad_clip is not None:
                         nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
@@ -401,6 +406,21 @@ def write_atomically(path: Path, content: bytes) -> None:
     # What a process left that was killed right here.
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         left.unlink(missing_ok=True)
+
+
+class _WithAutograd:
+    """An objective and its gradient by PyTorch, in the form of `DenseElbo`."""
+
+    def __init__(self, model: nn.Module, objective: Objective) -> None:
+        self.model, self.objective = model, objective
+
+    def forward(self, x: Tensor) -> Any:
+        self.terms = self.objective(self.model, x)
+        return self.terms
+
+    def backward(self, beta: float, n: int) -> None:
+        # elbo - (beta - 1) kl = log p(x|z) - beta kl: the minus sign, beta and the batch mean.
+        (_weigh(self.terms, beta).sum() / -n).backward()
 
 
 class _Adam:
