@@ -60,7 +60,8 @@ def test_bernoulli_log_prob_is_torchs(gaussians):
 
 def test_bernoulli_log_prob_is_its_formula_for_every_kind_of_x(gaussians):
     logits = torch.linspace(-5, 5, 12, dtype=torch.float64).view(3, 4)
-    for x in (torch.rand(4), torch.tensor([0, 1, 1, 0]), torch.tensor([True, False, True, True])):
+    bits = torch.tensor([True, False, True, True])
+    for x in (torch.rand(4), torch.tensor([0, 1, 1, 0]), bits, bits.expand(3, 4), bits.long().expand(3, 4)):
         formula = (x * logits - torch.log(1 + torch.exp(logits))).sum(-1)
         torch.testing.assert_close(vd.bernoulli_log_prob(x, logits), formula)
     assert vd.bernoulli_log_prob(torch.rand(3, 4).double(), logits.float()).dtype == torch.float64

@@ -148,6 +148,12 @@ def gaussian_decoder() -> vl.VAE:
     return vl.VAE(make().encoder, vl.GaussianDecoder(3, 12, (9,)))
 
 
+def own_decoder() -> vl.VAE:
+    model = make()
+    model.decoder.__class__ = type("OwnDecoder", (vl.BernoulliDecoder,), {})
+    return model
+
+
 def own_net() -> vl.VAE:
     return vl.VAE(make().encoder, vl.BernoulliDecoder(3, 12, nn.Sequential(nn.Linear(3, 12), nn.Tanh())))
 
@@ -212,8 +218,9 @@ def normed_weight() -> vl.VAE:
 
 
 OTHERS = [
-    *[own_model, own_encoder, gaussian_decoder, own_net, nothing_hidden, another_activation, one_layer_more],
-    *[own_layer, own_head, no_bias, frozen_weight, shared_weight, own_method, normed_weight],
+    *[own_model, own_encoder, own_decoder, gaussian_decoder, own_net, own_layer, own_head, own_method],
+    *[nothing_hidden, another_activation, one_layer_more, no_bias],
+    *[frozen_weight, shared_weight, normed_weight],
 ]
 
 
