@@ -25,7 +25,7 @@ class DenseElbo:
     Args:
         model: one for which `can_write_out` is true.
 
-    Book: eq-numpy-backward, eq-numpy-linear-weights, eq-numpy-linear-input, eq-numpy-sigmoid, eq-numpy-code.
+    Book: eq-numpy-backward, eq-numpy-linear-weights, eq-numpy-linear-input, eq-numpy-logits, eq-numpy-code.
 
     >>> from vae_lib.models import dense_vae
     >>> model = dense_vae(784, (400,), 20)
@@ -62,6 +62,8 @@ class DenseElbo:
         .. math:: -\frac1n \sum_b \bigl[ \log p(x_b \mid z_b) - \beta \, \mathrm{KL}_b \bigr]
 
         The sum is over the examples of the last `forward`; n may be larger, where they are part of a batch.
+
+        Book: eq-numpy-backward, eq-loop-weighted.
         """
         x, inputs, h, mu, logvar, sigma, eps, decoder_inputs, logits = self.kept
         # d_y is the derivative of the loss by y. These two are tensors, to be rounded as autograd's are.
@@ -87,8 +89,10 @@ def can_write_out(model: nn.Module) -> TypeGuard[VAE]:
     False for every other model, and for one with a layer exchanged, a weight frozen or shared, or a hook.
 
     >>> from vae_lib.models import conv_vae, dense_vae
-    >>> can_write_out(dense_vae(784, (400, 100), 20)), can_write_out(conv_vae((1, 28, 28), (32,), 20))
-    (True, False)
+    >>> can_write_out(dense_vae(784, (400, 100), 20))
+    True
+    >>> can_write_out(conv_vae((1, 28, 28), (32,), 20))
+    False
     """
     if type(model) is not VAE:
         return False
