@@ -86,7 +86,8 @@ class DenseElbo:
 def can_write_out(model: nn.Module) -> TypeGuard[VAE]:
     """Whether `DenseElbo` is this model's ELBO, with nothing of the user's own in its way.
 
-    False for every other model, and for one with a layer exchanged, a weight frozen or shared, or a hook.
+    False for every other model, on another device than the CPU, under autocast or anomaly detection, and for
+    a model with a layer exchanged, a weight frozen or shared, or a hook.
 
     >>> from vae_lib.models import conv_vae, dense_vae
     >>> can_write_out(dense_vae(784, (400, 100), 20))

@@ -199,8 +199,8 @@ def train(
     Under `torchrun` the processes share every batch, and the result is that of one process up to rounding:
     see `processes.Processes`. The history is the same in all of them; the first one writes and draws the bar.
 
-    The gradient of a dense Bernoulli VAE's ELBO is written out in `gradients.DenseElbo`. Any other model or
-    objective is left to autograd; the bits would be the same.
+    On a CPU the ELBO of a dense Bernoulli VAE has its gradient from `gradients.DenseElbo`, where it is
+    written out. Everything else is left to autograd; the bits would be the same.
 
     Args:
         model: any module that the objective accepts; moved to the config's device.
